@@ -1,0 +1,1 @@
+"""Simulates page-fault concurrency with message-passing actors in virtual time."""

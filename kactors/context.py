@@ -1,0 +1,329 @@
+"""Kernel code's view of the machine: the primitives that fault policies, system calls and khugepaged are written in.
+
+Every primitive that touches something shared is a message to its owner; what it costs is the owner's answer's delay.
+"""
+
+from __future__ import annotations
+
+import types
+from abc import abstractmethod
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from kactors.engine.client import Client, Process
+from kactors.engine.engine import Engine
+from kactors.engine.event import Event
+from kactors.kernel.accounting import Spent
+from protocols.base import Message
+from protocols.machine import Machine
+from protocols.mmap_sem import (
+    DOWN_READ,
+    DOWN_WRITE,
+    DOWNGRADE_WRITE,
+    RETRY_WRITE,
+    UP_READ,
+    UP_WRITE,
+    MmapSemReleased,
+)
+from protocols.page_table import (
+    FREE_TABLE,
+    UNLOCK_PTE,
+    LockPte,
+    Pmd,
+    PmdLock,
+    PmdUnlock,
+    Pte,
+    PteLocked,
+    PtesZapped,
+    ReadPmd,
+    ReadPte,
+    TableFreed,
+    ZapPtes,
+)
+from protocols.scheduling import MustSleep
+from protocols.tlb import READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets, FlushTlb
+from protocols.tracepoints import IpiDone, IpiSend, MmapSemWait
+from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
+
+
+@dataclass(slots=True)
+class Directory:
+    """Addresses of the machine's actors: whom to write to. Nobody reads another's state through it."""
+
+    machine: Machine
+    mm: Any = None
+    allocator: Any = None
+    khugepaged: Any = None
+    cpus: tuple[Any, ...] = ()
+
+
+class Task(Process):
+    """A process of a client that runs kernel code.
+
+    Attributes:
+        acks: IPI acks still missing.
+        last_acker: who sent the latest.
+        holds_write: it owns mmap_sem for writing.
+        spins: it spins on mmap_sem.
+    """
+
+    __slots__ = ("acks", "holds_write", "last_acker", "spins")
+
+    def __init__(self, tag: int, name: str) -> None:
+        super().__init__(tag, name)
+        self.acks = 0
+        self.last_acker = -1
+        self.holds_write = False
+        self.spins = False
+
+
+class KernelContext(Client):
+    """What cpu and khugepaged have in common: a place where kernel code runs.
+
+    Attributes:
+        cpu_id: the CPU's number, -1 for khugepaged.
+        machine: the machine's profile.
+        spent: ns by Spent.
+        mode: the kind of time that ``spend`` and plain waits count as.
+    """
+
+    current: Task
+
+    def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
+        self.cpu_id = cpu_id
+        self.directory = directory
+        self.machine = directory.machine
+        self.spent = [0] * len(Spent)
+        self.stolen_ns = 0
+        self.mode: int = Spent.SYSCALL
+        self._ipi_requests = 0
+        super().__init__(engine, name)
+
+    # --- time ----------------------------------------------------------------------------------------------------------
+
+    def spend(self, ns: int) -> None:
+        """Compute for ``ns`` in the present mode."""
+        self.clock_ns += ns
+        self.spent[self.mode] += ns
+
+    def jitter(self, ns: int) -> int:
+        """Return a duration drawn around ``ns``, within the machine's jitter."""
+        percent = self.machine.jitter_percent
+        if not percent:
+            return ns
+        return ns * (100 - percent + self.engine.choices.pick("cost", 2 * percent + 1)) // 100
+
+    @types.coroutine
+    def ask(self, server: Any, message: Message, kind: int = -1) -> Generator[Any, Event, Any]:
+        """Send a request and wait for its reply on the CPU; the time counts as ``kind``, or as the present mode."""
+        process = self.current
+        began_ns, stolen_ns = self.clock_ns, self.stolen_ns
+        process.servers, process.request, process.since_ns = (server,), message, began_ns
+        self.say(server, message, process.tag)
+        event = yield
+        process.servers = ()
+        waited_ns = self.clock_ns - began_ns - self.stolen_ns + stolen_ns
+        self.spent[self.mode if kind < 0 else kind] += waited_ns
+        return event[4]
+
+    @abstractmethod
+    def sleep(self) -> Generator[Any, Event, Message]:
+        """Give up the CPU until the awaited wake-up arrives; return it."""
+
+    async def ask_until_served(self, server: Any, message: Message) -> Any:
+        """Ask again after each sleep, until the answer is not MustSleep."""
+        answer = await self.ask(server, message)
+        while type(answer) is MustSleep:
+            await self.sleep()
+            answer = await self.ask(server, message)
+        return answer
+
+    # --- mmap_sem ------------------------------------------------------------------------------------------------------
+
+    async def down_read(self) -> None:
+        """Take mmap_sem for reading; sleeps behind a writer."""
+        began_ns = self.clock_ns
+        answer = await self.ask(self.directory.mm, DOWN_READ)
+        slept = type(answer) is MustSleep
+        if slept:
+            await self.sleep()
+        self._waited(began_ns, write=False, slept=slept)
+
+    async def down_write(self) -> None:
+        """Take mmap_sem for writing; spins on a running owner, else sleeps."""
+        began_ns = self.clock_ns
+        task = self.current
+        task.spins = True
+        answer = await self.ask(self.directory.mm, DOWN_WRITE, Spent.LOCK_SPIN)
+        task.spins = False
+        slept = type(answer) is MustSleep
+        while type(answer) is MustSleep:
+            await self.sleep()
+            answer = await self.ask(self.directory.mm, RETRY_WRITE, Spent.LOCK_SPIN)
+        task.holds_write = True
+        self._waited(began_ns, write=True, slept=slept)
+
+    async def up_read(self) -> None:
+        """Release mmap_sem; pay for those that it wakes."""
+        await self._release(UP_READ)
+
+    async def up_write(self) -> None:
+        """Release mmap_sem and every per-VMA write lock."""
+        self.current.holds_write = False
+        await self._release(UP_WRITE)
+
+    async def downgrade_write(self) -> None:
+        """Keep mmap_sem as a reader only."""
+        self.current.holds_write = False
+        await self._release(DOWNGRADE_WRITE)
+
+    async def _release(self, message: Message) -> None:
+        released: MmapSemReleased = await self.ask(self.directory.mm, message)
+        self.spend(released.woken * self.machine.wake_ns)
+
+    def _waited(self, began_ns: int, *, write: bool, slept: bool) -> None:
+        if self.engine.listens(MmapSemWait):
+            self.note(MmapSemWait(write=write, wait=self.clock_ns - began_ns, slept=slept))
+
+    # --- VMAs ----------------------------------------------------------------------------------------------------------
+
+    async def find_vma(self, address: int) -> VmaSnapshot | None:
+        """Look the VMA up under mmap_sem."""
+        found: VmaFound = await self.ask(self.directory.mm, FindVma(address=address))
+        return found.vma
+
+    def vm_write_begin(self, vma_id: int) -> None:
+        """Make vm_sequence odd."""
+        self.spend(self.machine.atomic_ns)
+        self.say(self.directory.mm, VmWriteBegin(vma_id=vma_id))
+
+    def vm_write_end(self, vma_id: int) -> None:
+        """Make vm_sequence even."""
+        self.spend(self.machine.atomic_ns)
+        self.say(self.directory.mm, VmWriteEnd(vma_id=vma_id))
+
+    async def vma_start_write(self, start: int, end: int) -> None:
+        """Write-lock every VMA in the range until mmap_sem is released; sleeps until their readers are gone."""
+        answer = await self.ask(self.directory.mm, VmaStartWrite(start=start, end=end))
+        if type(answer) is MustSleep:
+            await self.sleep()
+
+    # --- page tables ---------------------------------------------------------------------------------------------------
+
+    def ptl(self, table: int) -> Any:
+        """Return the address of a page table's actor."""
+        return self.engine.actors[table]
+
+    def pte_index(self, address: int) -> int:
+        """Return the address's index in its page table."""
+        return (address >> self.machine.page_shift) % self.machine.pmd_pages
+
+    async def read_pmd(self, address: int) -> Pmd:
+        """Read the PMD entry without a lock."""
+        return cast(Pmd, await self.ask(self.directory.mm, ReadPmd(address=address)))
+
+    async def pmd_lock(self, address: int) -> Pmd:
+        """Take pmd_lock and return the entry."""
+        return cast(Pmd, await self.ask(self.directory.mm, PmdLock(address=address), Spent.LOCK_SPIN))
+
+    def pmd_unlock(self, address: int) -> None:
+        """Release pmd_lock."""
+        self.say(self.directory.mm, PmdUnlock(address=address), self.current.tag)
+
+    async def read_pte(self, table: int, address: int) -> int:
+        """Read the PTE without its lock."""
+        pte: Pte = await self.ask(self.ptl(table), ReadPte(index=self.pte_index(address)))
+        return pte.value
+
+    async def pte_lock(self, table: int, address: int) -> int:
+        """Take the PTE lock, spinning as long as it takes; return the entry under the lock."""
+        locked: PteLocked = await self.ask(self.ptl(table), LockPte(index=self.pte_index(address)), Spent.LOCK_SPIN)
+        return locked.value
+
+    def pte_unlock(self, table: int) -> None:
+        """Release the PTE lock."""
+        self.say(self.ptl(table), UNLOCK_PTE, self.current.tag)
+
+    async def zap_ptes(self, table: int, first: int, last: int) -> tuple[int, ...]:
+        """Clear the entries first..last-1 under the PTE lock; return the frames that they mapped."""
+        zapped: PtesZapped = await self.ask(self.ptl(table), ZapPtes(first=first, last=last))
+        return zapped.pfns
+
+    async def free_table(self, table: int) -> int:
+        """End a page table; return the frame that held it."""
+        freed: TableFreed = await self.ask(self.ptl(table), FREE_TABLE)
+        return freed.pfn
+
+    # --- TLB and IPIs --------------------------------------------------------------------------------------------------
+
+    async def flush_tlb(self, start: int, end: int, *, freed_tables: bool = False) -> None:
+        """Remove the range's translations from every CPU and wait until that is done."""
+        if self.machine.tlb == "tlbie":
+            await self.ask(self.directory.mm, BroadcastTlbie(start=start, end=end), Spent.IPI_WAIT)
+            return
+        targets: FlushTargets = await self.ask(self.directory.mm, FlushTlb(freed_tables=freed_tables))
+        pages = (end - start) >> self.machine.page_shift
+        full = pages > self.machine.tlb_flush_ceiling_pages
+        message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
+        self.flush_local(message)
+        await self.send_ipi("flush", targets.cpus, message)
+
+    async def synchronize(self, cpus: Iterable[int] | None = None) -> None:
+        """Prove that every CPU (by default those in mm_cpumask) has had its interrupts on since now."""
+        if cpus is None:
+            targets: FlushTargets = await self.ask(self.directory.mm, READ_CPUMASK)
+            cpus = targets.cpus
+        await self.send_ipi("sync", cpus, SYNC_IPI)
+
+    def flush_local(self, message: FlushIpi) -> None:
+        """Flush this CPU's own TLB; khugepaged, which runs nowhere in particular, has none."""
+
+    def flush_cost_ns(self, message: FlushIpi) -> int:
+        """Return what a flush costs the CPU that does it."""
+        if message.full:
+            return self.machine.tlb_flush_full_ns
+        return ((message.end - message.start) >> self.machine.page_shift) * self.machine.tlb_flush_page_ns
+
+    async def send_ipi(self, kind: str, cpus: Iterable[int], message: Message) -> None:
+        """Interrupt CPUs, all but this one, and spin until each has acknowledged (smp_call_function_many, wait=1)."""
+        targets = tuple(self.directory.cpus[cpu] for cpu in cpus if cpu != self.cpu_id)
+        if not targets:
+            return
+        task, machine = self.current, self.machine
+        self._ipi_requests += 1
+        request, sent_at_ns = self._ipi_requests, self.clock_ns
+        if self.engine.listens(IpiSend):
+            self.note(IpiSend(request=request, kind=kind, targets=len(targets)))
+        for target in targets:
+            self.spend(machine.ipi_send_ns)
+            self.say_at(self.clock_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
+        task.acks = len(targets)
+        await self._await_acks(targets, kind)
+        if self.engine.listens(IpiDone):
+            done = IpiDone(
+                request=request,
+                kind=kind,
+                sent_at=sent_at_ns,
+                wait=self.clock_ns - sent_at_ns,
+                targets=len(targets),
+                last_acker=task.last_acker,
+            )
+            self.note(done)
+
+    @types.coroutine
+    def _await_acks(self, targets: tuple[Any, ...], kind: str) -> Generator[Any, Event, None]:
+        task = self.current
+        began_ns, stolen_ns = self.clock_ns, self.stolen_ns
+        task.servers, task.request, task.since_ns = targets, f"{kind} IPI ack", began_ns
+        yield
+        task.servers = ()
+        self.spent[Spent.IPI_WAIT] += self.clock_ns - began_ns - self.stolen_ns + stolen_ns
+
+    def take_ack(self, task: Task, event: Event) -> bool:
+        """Count an ack; True when it was the last one."""
+        task.acks -= 1
+        acker: Any = event[2]
+        task.last_acker = acker.cpu_id
+        task.servers = tuple(server for server in task.servers if server is not acker) if task.acks < 8 else task.servers
+        return task.acks == 0

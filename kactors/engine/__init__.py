@@ -1,0 +1,1 @@
+"""Virtual time, total order, delivery, choices, the two runtimes, and what observers and properties can hear."""

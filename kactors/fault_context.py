@@ -1,0 +1,245 @@
+"""What a fault policy may do, beside the primitives of every kernel context: pages, references, PTE updates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from typing import cast
+
+from kactors.context import Directory, KernelContext
+from kactors.engine.engine import Engine
+from kactors.kernel.accounting import Spent
+from kactors.kernel.cpu_parts.pages import Page, PageList
+from kactors.kernel.cpu_parts.tlb import Tlb
+from kactors.kernel.pte import mk_pte
+from protocols.allocation import (
+    DIRECT_RECLAIM,
+    OUT_OF_MEMORY,
+    AllocPages,
+    FreePages,
+    OomHandled,
+    PagesAllocated,
+    Reclaimed,
+)
+from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
+from protocols.tracepoints import MmPageAlloc, MmPageFree, PageDiscarded, SpfAbort, VmEvent
+from protocols.vma import (
+    AnonVmaPrepare,
+    GetVma,
+    PutVma,
+    ReadSequence,
+    ReuseVma,
+    SpfAdmitted,
+    SpfEnter,
+    SpfExit,
+    VmaEndRead,
+    VmaFound,
+    VmaReadLocked,
+    VmaSequence,
+    VmaSnapshot,
+    VmaStartRead,
+)
+
+RECLAIM_RETRIES_MAX = 16
+"""MAX_RECLAIM_RETRIES: rounds of direct reclaim without progress before the OOM killer is called."""
+
+
+class ThreadKilled(Exception):
+    """SIGKILL: unwinds a thread's program. Not an error of the model."""
+
+
+class FaultContext(KernelContext):
+    """A CPU, as the fault policies see it.
+
+    Attributes:
+        mm_users: threads of the process.
+        killed: the process was chosen by the OOM killer.
+        tlb: this CPU's translations.
+        pages: this CPU's page list.
+        bounded: the scenario limits speculations in flight.
+        huge_faults: the first fault of a MADV_HUGEPAGE range brings a huge page.
+    """
+
+    mm_users: int
+    killed: bool
+
+    def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
+        super().__init__(engine, name, cpu_id, directory)
+        machine = directory.machine
+        self.tlb = Tlb(machine)
+        self.pages = PageList(machine.pcp_high, machine.pcp_batch)
+        self.bounded = False
+        self.huge_faults = False
+
+    # --- interrupts ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def irqs_off(self, path: str) -> AbstractContextManager[None]:
+        """Return a context in which this CPU takes no IPI; ``path`` names the code, for explanations."""
+
+    # --- pages ---------------------------------------------------------------------------------------------------------
+
+    async def alloc_page(self, address: int) -> Page:
+        """Allocate and zero a page for a fault (C11); may reclaim. Until it is mapped it counts as transient.
+
+        Raises:
+            ThreadKilled: no memory is left and this process is the OOM killer's victim.
+        """
+        pfn = await self.take_page()
+        zeroing_ns = self.jitter(self.machine.clear_page_ns)
+        if self.engine.listens(MmPageAlloc):
+            self.note(MmPageAlloc(pfn=pfn, address=address, cpu=self.cpu_id))
+        self.spend(zeroing_ns)
+        return Page(pfn, address, zeroing_ns)
+
+    async def take_page(self) -> int:
+        """Take one frame from the per-CPU list, after a trip to the zone when it is empty."""
+        self.spend(self.machine.pcp_ns)
+        pfn = self.pages.take()
+        while pfn is None:
+            self.pages.refill(await self.alloc_block(0, self.pages.batch))
+            pfn = self.pages.take()
+        return pfn
+
+    async def alloc_block(self, order: int, count: int) -> tuple[int, ...]:
+        """Take blocks from the zone; reclaims, and calls the OOM killer, as G3 has it."""
+        allocator = self.directory.allocator
+        fruitless = 0
+        while True:
+            answer = await self.ask(allocator, AllocPages(order=order, count=count, memalloc=self.killed))
+            if type(answer) is PagesAllocated:
+                return answer.pfns
+            if self.killed:
+                raise ThreadKilled
+            reclaimed: Reclaimed = await self.ask(allocator, DIRECT_RECLAIM)
+            fruitless = 0 if reclaimed.pages else fruitless + 1
+            if fruitless >= RECLAIM_RETRIES_MAX:
+                handled: OomHandled = await self.ask(allocator, OUT_OF_MEMORY)
+                self.killed = self.killed or handled.killed
+
+    async def discard(self, page: Page) -> None:
+        """Throw away a page that was zeroed for nothing (A10, C14)."""
+        self.spent[self.mode] -= page.zeroing_ns
+        self.spent[Spent.ZEROING_WASTED] += page.zeroing_ns
+        if self.engine.listens(PageDiscarded):
+            self.note(PageDiscarded(pfn=page.pfn, address=page.address, zeroing=page.zeroing_ns))
+        await self.put_page(page.pfn)
+
+    async def put_page(self, pfn: int) -> None:
+        """Put a frame on the per-CPU list; a full list gives a batch back to the zone."""
+        self.spend(self.machine.pcp_ns)
+        self.pages.put(pfn)
+        overflow = self.pages.overflow()
+        if overflow:
+            await self.ask(self.directory.allocator, FreePages(order=0, pfns=overflow))
+
+    async def free_pages(self, pfns: tuple[int, ...], order: int = 0) -> None:
+        """Free frames that no page table maps any more."""
+        if self.engine.listens(MmPageFree):
+            for pfn in pfns:
+                self.note(MmPageFree(pfn=pfn, order=order))
+        if order:
+            await self.ask(self.directory.allocator, FreePages(order=order, pfns=pfns))
+            return
+        for pfn in pfns:
+            await self.put_page(pfn)
+
+    # --- page tables ---------------------------------------------------------------------------------------------------
+
+    async def install_table(self, address: int) -> int:
+        """pte_alloc A5: make sure that a page table hangs at the address; return its number."""
+        pfn = await self.take_page()
+        self.spend(self.machine.clear_page_ns)
+        installed: TableInstalled = await self.ask(self.directory.mm, InstallTable(address=address, pfn=pfn))
+        if not installed.used:
+            await self.put_page(pfn)
+        return installed.table
+
+    async def fault_huge(self, vma: VmaSnapshot, address: int) -> bool:
+        """A6: map a huge page where the PMD is none and the VMA allows it; False: do it with small pages."""
+        size = self.machine.pmd_size
+        base = address // size * size
+        if not (self.huge_faults and vma.hugepage and vma.start <= base and base + size <= vma.end):
+            return False
+        (pfn,) = await self.alloc_block(self.machine.huge_order, 1)
+        self.spend(self.jitter(self.machine.clear_huge_ns))
+        table_pfn = await self.take_page()
+        pmd = await self.pmd_lock(address)
+        used = pmd.state is PmdState.NONE
+        if used:
+            self.say(self.directory.mm, InstallHuge(address=address, pfn=pfn, table_pfn=table_pfn), self.current.tag)
+        self.pmd_unlock(address)
+        if not used:
+            await self.put_page(table_pfn)
+            await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(pfn,)))
+        return True
+
+    async def pte_trylock(self, table: int, address: int) -> int | None:
+        """Take the PTE lock if it is free; return the entry under the lock, or None."""
+        answer = await self.ask(self.ptl(table), TrylockPte(index=self.pte_index(address)), Spent.LOCK_SPIN)
+        return answer.value if type(answer) is PteLocked else None
+
+    def set_pte(self, table: int, address: int, pfn: int, *, write: bool) -> None:
+        """A11, C13: rmap and LRU, then write the entry; only under the PTE lock."""
+        self.spend(self.machine.rmap_lru_ns)
+        self.say(self.ptl(table), SetPte(index=self.pte_index(address), value=mk_pte(pfn, write=write)), self.current.tag)
+
+    # --- VMAs, speculatively -------------------------------------------------------------------------------------------
+
+    async def get_vma(self, address: int) -> VmaSnapshot | None:
+        """SPF C1: find the VMA under mm_rb_lock and take a reference."""
+        found: VmaFound = await self.ask(self.directory.mm, GetVma(address=address))
+        return found.vma
+
+    def put_vma(self, vma: VmaSnapshot) -> None:
+        """SPF C15: drop the reference."""
+        self.spend(self.machine.atomic_ns)
+        self.say(self.directory.mm, PutVma(vma_id=vma.vma_id))
+
+    async def vma_has_changed(self, vma: VmaSnapshot) -> bool:
+        """SPF C12.i: unlinked from the tree, or written since the snapshot."""
+        seen: VmaSequence = await self.ask(self.directory.mm, ReadSequence(vma_id=vma.vma_id))
+        return not seen.attached or seen.sequence != vma.sequence
+
+    async def can_reuse_spf_vma(self, vma: VmaSnapshot, address: int) -> VmaSnapshot | None:
+        """SPF C15: under mmap_sem, take over the speculation's reference; None when find_vma is needed."""
+        found: VmaFound = await self.ask(self.directory.mm, ReuseVma(vma_id=vma.vma_id, address=address))
+        return found.vma
+
+    def anon_vma_prepare(self, vma: VmaSnapshot) -> None:
+        """Classic A8: attach the anon_vma on the first fault of a VMA."""
+        if not vma.anon_vma:
+            self.spend(self.machine.atomic_ns)
+            self.say(self.directory.mm, AnonVmaPrepare(vma_id=vma.vma_id))
+
+    async def vma_start_read(self, address: int) -> VmaReadLocked:
+        """Per-VMA locks H1, H7: RCU walk and read-trylock."""
+        return cast(VmaReadLocked, await self.ask(self.directory.mm, VmaStartRead(address=address)))
+
+    def vma_end_read(self, vma: VmaSnapshot) -> None:
+        """Per-VMA locks H3: drop the read lock."""
+        self.spend(self.machine.atomic_ns)
+        self.say(self.directory.mm, VmaEndRead(vma_id=vma.vma_id))
+
+    async def spf_enter(self, address: int) -> bool:
+        """Ask to speculate where the scenario bounds that; False: take the classic path."""
+        if not self.bounded:
+            return True
+        admitted: SpfAdmitted = await self.ask_until_served(self.directory.mm, SpfEnter(address=address))
+        return admitted.admitted
+
+    def spf_exit(self, address: int) -> None:
+        """The speculation has ended."""
+        if self.bounded:
+            self.say(self.directory.mm, SpfExit(address=address))
+
+    # --- what a kernel counts ------------------------------------------------------------------------------------------
+
+    def count(self, name: str) -> None:
+        """Add one to a /proc/vmstat counter."""
+        if self.engine.listens(VmEvent):
+            self.note(VmEvent(name=name, count=1))
+
+    def spf_abort(self, reason: str, address: int) -> None:
+        """Count an aborted speculation under perf's name for the reason."""
+        self.note(SpfAbort(address=address, reason=reason))

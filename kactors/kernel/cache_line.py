@@ -1,0 +1,48 @@
+"""A contended cache line is a queue: it remembers its last owner, serialises transfers and charges for their distance.
+
+That is where scaling comes from; nothing is scaled by a formula.
+"""
+
+from __future__ import annotations
+
+from protocols.machine import Machine
+
+
+class CacheLine:
+    """One line that several CPUs read and write, as the actor that owns its content sees it."""
+
+    __slots__ = ("_free_at_ns", "_machine", "_owner", "_sharers")
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._owner = -1
+        self._sharers: set[int] = set()
+        self._free_at_ns = 0
+
+    def write(self, now_ns: int, cpu: int, hold_ns: int = 0) -> int:
+        """Return when an atomic operation of ``cpu`` on the line is done; others queue behind it and ``hold_ns``."""
+        start_ns = now_ns if now_ns > self._free_at_ns else self._free_at_ns
+        done_ns = start_ns + self._machine.atomic_ns
+        if self._owner != cpu or len(self._sharers) > 1:
+            done_ns += self._machine.transfer_ns(self._owner, cpu)
+            self._owner = cpu
+            self._sharers = {cpu}
+        self._free_at_ns = done_ns + hold_ns
+        return done_ns + hold_ns
+
+    def write_twice(self, now_ns: int, cpu: int, between_ns: int) -> int:
+        """Return when a lock and unlock with ``between_ns`` of work are done, others being let in between.
+
+        Where others queue for the line it is gone again by the time of the unlock, and has to be fetched once more.
+        """
+        contended = self._free_at_ns > now_ns
+        again_ns = self._machine.atomic_ns + (self._machine.transfer_ns(self._owner, cpu) if contended else 0)
+        return self.write(now_ns, cpu, hold_ns=again_ns) + between_ns
+
+    def read(self, now_ns: int, cpu: int) -> int:
+        """Return when ``cpu`` has read the line: at once where it has a copy, else after one transfer."""
+        if cpu in self._sharers:
+            return now_ns + 1
+        self._sharers.add(cpu)
+        start_ns = now_ns if now_ns > self._free_at_ns else self._free_at_ns
+        return start_ns + self._machine.transfer_ns(self._owner, cpu)

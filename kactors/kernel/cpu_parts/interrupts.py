@@ -1,0 +1,57 @@
+"""When a CPU can take an interrupt: its interrupt state along a local clock that may run ahead of virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Interrupts:
+    """The interrupt flag, with the spans in which it was off that virtual time has not passed yet.
+
+    Attributes:
+        enabled: the flag at the local clock.
+        off_since_ns: when it was cleared.
+        path: the code that cleared it, for explanations.
+        busy_until_ns: end of the last handler.
+        pending: interrupts that arrived while the flag was clear and has not been set since.
+    """
+
+    __slots__ = ("_spans", "busy_until_ns", "enabled", "off_since_ns", "path", "pending")
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.off_since_ns = 0
+        self.path = ""
+        self.busy_until_ns = 0
+        self.pending: list[Any] = []
+        self._spans: list[tuple[int, int, str]] = []
+
+    def disable(self, clock_ns: int, path: str) -> None:
+        """Clear the flag."""
+        self.enabled = False
+        self.off_since_ns, self.path = clock_ns, path
+
+    def enable(self, clock_ns: int, now_ns: int) -> None:
+        """Set the flag; remember the span while virtual time can still fall into it."""
+        self.enabled = True
+        self._spans = [span for span in self._spans if span[1] > now_ns]
+        if clock_ns > now_ns:
+            self._spans.append((self.off_since_ns, clock_ns, self.path))
+
+    def serve_at(self, arrival_ns: int) -> tuple[int, str] | None:
+        """Return when an interrupt that arrives now is served and what delays it; None: not before ``enable``."""
+        if not self.enabled and arrival_ns >= self.off_since_ns:
+            return None
+        at_ns, why = arrival_ns, ""
+        if self.busy_until_ns > at_ns:
+            at_ns, why = self.busy_until_ns, "serving another IPI"
+        for off_ns, on_ns, path in self._spans:
+            if off_ns <= at_ns < on_ns:
+                return on_ns, f"irqs off in {path} since {off_ns} ns"
+        return at_ns, why
+
+    def shift(self, from_ns: int, by_ns: int) -> None:
+        """A handler at ``from_ns`` delays what the CPU had computed ahead."""
+        self._spans = [(off + by_ns, on + by_ns, path) if off >= from_ns else (off, on, path) for off, on, path in self._spans]
+        if not self.enabled and self.off_since_ns >= from_ns:
+            self.off_since_ns += by_ns

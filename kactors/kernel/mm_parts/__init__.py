@@ -1,0 +1,1 @@
+"""The parts of the mm actor, one conversation each. They share the actor's state only through it."""

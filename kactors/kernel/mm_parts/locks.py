@@ -1,0 +1,142 @@
+"""mmap_sem: carries the rwsem's verdicts out as messages, and charges the lock's cache line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kactors.engine.actor import Handler
+from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.mm_parts.part import Host, Part, Who
+from kactors.kernel.rwsem import Action, Rwsem, Verdict
+from protocols.base import Message
+from protocols.mmap_sem import (
+    MMAP_SEM_ACQUIRED,
+    DowngradeWrite,
+    DownRead,
+    DownWrite,
+    MmapSemReleased,
+    OwnerRuns,
+    OwnerSleeps,
+    RetryWrite,
+    StopSpinning,
+    UpRead,
+    UpWrite,
+)
+from protocols.scheduling import GRANTED, MUST_SLEEP, RETRY
+from protocols.tracepoints import MmapSemHold
+
+ANSWERS: dict[Verdict, Message] = {
+    Verdict.ACQUIRED: MMAP_SEM_ACQUIRED,
+    Verdict.SLEEP: MUST_SLEEP,
+    Verdict.WAKE_GRANTED: GRANTED,
+    Verdict.WAKE_RETRY: RETRY,
+}
+WAKE_UPS = (Verdict.WAKE_GRANTED, Verdict.WAKE_RETRY)
+
+
+class MmapSem(Part):
+    """The lock itself: one cache line that every fault and every address-space change writes."""
+
+    def __init__(self, mm: Host) -> None:
+        super().__init__(mm)
+        self._rwsem = Rwsem(mm.machine.rwsem_handoff_ns)
+        self._line = CacheLine(mm.machine)
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of mmap_sem's conversation."""
+        return {
+            DownRead: self._down_read,
+            DownWrite: self._down_write,
+            RetryWrite: self._retry_write,
+            StopSpinning: self._stop_spinning,
+            UpRead: self._up_read,
+            UpWrite: self._up_write,
+            DowngradeWrite: self._downgrade,
+            OwnerSleeps: self._owner_sleeps,
+            OwnerRuns: self._owner_runs,
+        }
+
+    def holder(self, who: Who) -> Holder | None:
+        """Name the owners of the lock when ``who`` waits for it."""
+        waiting = [queued.who for queued in self._rwsem.queue] + list(self._rwsem.spinners)
+        if who not in waiting:
+            return None
+        owners: list[Any] = self._rwsem.owners()
+        names = tuple(client.node(tag) for client, tag in owners) or ("mm",)
+        mode = "write" if self._rwsem.writer is not None else "read"
+        return Holder(f"mmap_sem (held for {mode})", names, self._rwsem.since_ns, "has not released it")
+
+    def _down_read(self, _: DownRead, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._answer(done_ns, client, tag, self._rwsem.down_read((client, tag), done_ns))
+
+    def _down_write(self, _: DownWrite, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._answer(done_ns, client, tag, self._rwsem.down_write((client, tag), done_ns))
+
+    def _retry_write(self, _: RetryWrite, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._answer(done_ns, client, tag, self._rwsem.retry_write(done_ns))
+
+    def _stop_spinning(self, _: StopSpinning, client: Any, tag: int) -> None:
+        verdict = self._rwsem.stop_spinning((client, tag), self.now_ns)
+        if verdict is not None:
+            self._answer(self.now_ns, client, tag, verdict)
+
+    def _up_read(self, _: UpRead, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns))
+
+    def _up_write(self, _: UpWrite, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._end_hold(done_ns)
+        actions = self._rwsem.up_write(done_ns, spinner_first=self._spinner_wins())
+        self._release(done_ns, client, tag, actions)
+
+    def _downgrade(self, _: DowngradeWrite, client: Any, tag: int) -> None:
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._end_hold(done_ns)
+        self._release(done_ns, client, tag, self._rwsem.downgrade(done_ns))
+
+    def _owner_sleeps(self, _: OwnerSleeps, client: Any, tag: int) -> None:
+        del client, tag
+        self._carry_out(self.now_ns, self._rwsem.owner_sleeps(self.now_ns))
+
+    def _owner_runs(self, _: OwnerRuns, client: Any, tag: int) -> None:
+        del client, tag
+        self._rwsem.owner_runs()
+
+    def _spinner_wins(self) -> bool:
+        if not self._rwsem.needs_steal_pick():
+            return True
+        return self.mm.engine.choices.pick("rwsem.steal", 100) < self.machine.rwsem_steal_percent
+
+    def _end_hold(self, at_ns: int) -> None:
+        self.mm.end_write_section()
+        self.mm.engine.emit(at_ns, self.mm, MmapSemHold(hold=at_ns - self._rwsem.since_ns))
+
+    def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict) -> None:
+        """Reply now, unless the writer spins: his answer comes with the release."""
+        if verdict is not Verdict.SPIN:
+            self.mm.reply(at_ns, client, tag, ANSWERS[verdict])
+
+    def _release(self, at_ns: int, client: Any, tag: int, actions: list[Action]) -> None:
+        woken = self._carry_out(at_ns, actions)
+        self.mm.reply(at_ns, client, tag, MmapSemReleased(woken=woken))
+
+    def _carry_out(self, at_ns: int, actions: Iterable[Action]) -> int:
+        """Tell everybody what became of him; a spinner first fetches the line. Return how many were woken."""
+        woken = 0
+        for who, verdict in actions:
+            client, tag = who
+            when_ns = at_ns
+            if verdict is Verdict.ACQUIRED:
+                when_ns = self._line.write(at_ns, client.cpu_id)
+            elif verdict in WAKE_UPS:
+                # try_to_wake_up runs on the releasing CPU, one sleeper after the other.
+                woken += 1
+                when_ns = at_ns + woken * self.machine.wake_ns
+            self.mm.reply(when_ns, client, tag, ANSWERS[verdict])
+        return woken

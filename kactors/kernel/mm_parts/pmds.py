@@ -1,0 +1,206 @@
+"""PMD entries and pmd_lock: where page tables hang, and where khugepaged puts huge pages."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kactors.engine.actor import Handler
+from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.mm_parts.part import Host, Part, Who
+from protocols.allocation import SplitPage
+from protocols.base import Message
+from protocols.page_table import (
+    PMD_NONE,
+    ClearPmd,
+    DetachTables,
+    FillTable,
+    HugeZapped,
+    InstallHuge,
+    InstallTable,
+    NextScanRange,
+    Pmd,
+    PmdLock,
+    PmdState,
+    PmdUnlock,
+    ReadPmd,
+    RestorePmd,
+    ScanRange,
+    SplitHuge,
+    TableInstalled,
+    TablesDetached,
+    ZapHuge,
+)
+from protocols.tracepoints import PageMapped, PmdChanged
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One PMD entry with its lock. ``deposited`` is the page table kept behind a huge page."""
+
+    line: CacheLine
+    pmd: Pmd = PMD_NONE
+    table: Any = None
+    deposited: Any = None
+    owner: Who | None = None
+    since_ns: int = 0
+    waiting: deque[tuple[Message, Any, int]] = field(default_factory=deque)
+
+
+class Pmds(Part):
+    """All PMD entries of the mm, made when first touched."""
+
+    def __init__(self, mm: Host, new_table: Callable[[int, int], Any], allocator: Any) -> None:
+        super().__init__(mm)
+        self._new_table = new_table
+        self._allocator = allocator
+        self._entries: dict[int, _Entry] = {}
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of PMD reads, locks and changes."""
+        return {
+            ReadPmd: self._read,
+            InstallTable: self._install_table,
+            PmdLock: self._lock,
+            PmdUnlock: self._unlock,
+            ClearPmd: self._clear,
+            RestorePmd: self._restore,
+            InstallHuge: self._install_huge,
+            ZapHuge: self._zap_huge,
+            SplitHuge: self._split_huge,
+            DetachTables: self._detach_tables,
+            NextScanRange: self._next_scan_range,
+        }
+
+    def holder(self, who: Who) -> Holder | None:
+        """Name the owner of the pmd_lock that ``who`` waits for."""
+        for index, entry in self._entries.items():
+            if entry.owner is not None and any((client, tag) == who for _, client, tag in entry.waiting):
+                client, tag = entry.owner
+                at = index * self.machine.pmd_size
+                return Holder(f"pmd_lock of {at:#x}", (client.node(tag),), entry.since_ns, "has not released it")
+        return None
+
+    def _entry(self, address: int) -> _Entry:
+        index = address // self.machine.pmd_size
+        entry = self._entries.get(index)
+        if entry is None:
+            entry = self._entries[index] = _Entry(CacheLine(self.machine))
+        return entry
+
+    def _base(self, address: int) -> int:
+        return address // self.machine.pmd_size * self.machine.pmd_size
+
+    def _set(self, address: int, entry: _Entry, pmd: Pmd) -> None:
+        entry.pmd = pmd
+        changed = PmdChanged(address=self._base(address), state=pmd.state, table=pmd.table)
+        self.mm.engine.emit(self.now_ns, self.mm, changed)
+
+    def _read(self, message: ReadPmd, client: Any, tag: int) -> None:
+        entry = self._entry(message.address)
+        self.mm.reply(entry.line.read(self.now_ns, client.cpu_id), client, tag, entry.pmd)
+
+    def _lock(self, message: PmdLock, client: Any, tag: int) -> None:
+        entry = self._entry(message.address)
+        if entry.owner is not None:
+            entry.waiting.append((message, client, tag))
+            return
+        entry.owner, entry.since_ns = (client, tag), self.now_ns
+        self.mm.reply(entry.line.write(self.now_ns, client.cpu_id), client, tag, entry.pmd)
+
+    def _unlock(self, message: PmdUnlock, client: Any, tag: int) -> None:
+        del client, tag
+        entry = self._entry(message.address)
+        entry.owner = None
+        if entry.waiting:
+            waiting, next_client, next_tag = entry.waiting.popleft()
+            self.handlers()[type(waiting)](waiting, next_client, next_tag)
+
+    def _install_table(self, message: InstallTable, client: Any, tag: int) -> None:
+        entry = self._entry(message.address)
+        if entry.owner is not None:
+            entry.waiting.append((message, client, tag))
+            return
+        done_ns = entry.line.write(self.now_ns, client.cpu_id)
+        used = entry.pmd.state is PmdState.NONE
+        if used:
+            entry.table = self._new_table(self._base(message.address), message.pfn)
+            self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=entry.table.id, pfn=-1))
+        self.mm.reply(done_ns, client, tag, TableInstalled(table=entry.pmd.table, used=used))
+
+    def _clear(self, message: ClearPmd, client: Any, tag: int) -> None:
+        del client, tag
+        self._set(message.address, self._entry(message.address), PMD_NONE)
+
+    def _restore(self, message: RestorePmd, client: Any, tag: int) -> None:
+        del client, tag
+        entry = self._entry(message.address)
+        self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=message.table, pfn=-1))
+
+    def _install_huge(self, message: InstallHuge, client: Any, tag: int) -> None:
+        del client, tag
+        entry = self._entry(message.address)
+        if message.table_pfn >= 0:
+            entry.table = self._new_table(self._base(message.address), message.table_pfn)
+        entry.deposited, entry.table = entry.table, None
+        self._set(message.address, entry, Pmd(state=PmdState.HUGE, table=-1, pfn=message.pfn))
+        vpn = self._base(message.address) >> self.machine.page_shift
+        mapped = PageMapped(pfn=message.pfn, vpn=vpn, order=self.machine.huge_order)
+        self.mm.engine.emit(self.now_ns, self.mm, mapped)
+
+    def _zap_huge(self, message: ZapHuge, client: Any, tag: int) -> None:
+        entry = self._entry(message.address)
+        done_ns = entry.line.write(self.now_ns, client.cpu_id)
+        table = entry.deposited
+        zapped = HugeZapped(pfn=entry.pmd.pfn, table=-1 if table is None else table.id)
+        entry.deposited = None
+        self._set(message.address, entry, PMD_NONE)
+        self.mm.reply(done_ns, client, tag, zapped)
+
+    def _split_huge(self, message: SplitHuge, client: Any, tag: int) -> None:
+        """split_huge_pmd: the deposited table maps the huge page's frames one by one."""
+        entry = self._entry(message.address)
+        done_ns = entry.line.write(self.now_ns, client.cpu_id)
+        if entry.pmd.state is PmdState.HUGE:
+            pfn = entry.pmd.pfn
+            entry.table, entry.deposited = entry.deposited, None
+            vma = self.mm.tree.find(message.address)
+            writable = vma is None or vma.writable
+            engine = self.mm.engine
+            engine.post(self.now_ns, entry.table, self.mm, FillTable(pfn=pfn, writable=writable))
+            engine.post(self.now_ns, self._allocator, self.mm, SplitPage(pfn=pfn, order=self.machine.huge_order))
+            self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=entry.table.id, pfn=-1))
+        self.mm.reply(done_ns, client, tag, entry.pmd)
+
+    def _detach_tables(self, message: DetachTables, client: Any, tag: int) -> None:
+        size = self.machine.pmd_size
+        tables: list[int] = []
+        for index in range(message.start // size, (message.end - 1) // size + 1):
+            entry = self._entries.get(index)
+            if entry is None or entry.pmd.state is not PmdState.TABLE or self.mm.tree.overlapping(
+                index * size, (index + 1) * size
+            ):
+                continue
+            tables.append(entry.table.id)
+            entry.table = None
+            self._set(index * size, entry, PMD_NONE)
+        done_ns = self.now_ns + self.machine.atomic_ns * (1 + len(tables))
+        self.mm.reply(done_ns, client, tag, TablesDetached(tables=tuple(tables)))
+
+    def _next_scan_range(self, message: NextScanRange, client: Any, tag: int) -> None:
+        size = self.machine.pmd_size
+        done_ns = self.now_ns + self.machine.find_vma_ns
+        for vma in self.mm.tree:
+            if not vma.hugepage:
+                continue
+            first = max(-(-vma.start // size), message.after // size + 1)
+            for index in range(first, vma.end // size):
+                entry = self._entries.get(index)
+                if entry is not None and entry.pmd.state is PmdState.TABLE:
+                    found = ScanRange(address=index * size, vma_id=vma.vma_id, table=entry.pmd.table)
+                    self.mm.reply(done_ns, client, tag, found)
+                    return
+        self.mm.reply(done_ns, client, tag, ScanRange(address=-1, vma_id=-1, table=-1))

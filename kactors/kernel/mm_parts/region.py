@@ -1,0 +1,191 @@
+"""Tree changes: mmap, the detaching half of munmap, splits and merges (protocols.md D1 to D4).
+
+A change takes time, during which vm_sequence of the areas concerned is odd and mm_rb_lock is held for writing: the mm begins
+it, and completes it on a message to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kactors.engine.actor import Handler
+from kactors.kernel.vma_tree import Vma
+from protocols.base import Message
+from protocols.scheduling import MUST_SLEEP
+from protocols.vma import (
+    ADJUST_DONE,
+    AdjustDone,
+    DetachRegion,
+    MergeRegion,
+    MmapRegion,
+    RegionMapped,
+    RegionMerged,
+    RegionVmas,
+    SplitRegion,
+)
+
+if TYPE_CHECKING:
+    from kactors.kernel.mm_parts.vmas import Vmas
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A tree change under way: whose it is, which areas it makes unstable, and how it ends."""
+
+    client: Any
+    tag: int
+    touched: list[Vma]
+    finish: Callable[[], Message]
+
+
+class Regions:
+    """Changes of the tree, one at a time (mmap_sem is held for writing)."""
+
+    def __init__(self, vmas: Vmas) -> None:
+        self._vmas = vmas
+        self._tree = vmas.tree
+        self._change: _Change | None = None
+
+    @property
+    def changing(self) -> bool:
+        """Whether mm_rb_lock is held for writing."""
+        return self._change is not None
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of tree changes."""
+        return {
+            MmapRegion: self._mmap,
+            DetachRegion: self._detach,
+            SplitRegion: self._split,
+            MergeRegion: self._merge,
+            AdjustDone: self._done,
+        }
+
+    def _begin(self, change: _Change, cost_ns: int) -> None:
+        """Make the areas unstable and complete the change after ``cost_ns``; sleep first while faults hold them."""
+        vmas, client, tag = self._vmas, change.client, change.tag
+        if not vmas.lock_for_write(change.touched, (client, tag)):
+            vmas.mm.reply(vmas.now_ns, client, tag, MUST_SLEEP)
+            return
+        for vma in change.touched:
+            vma.sequence += 1
+        self._change = change
+        vmas.mm.engine.post(vmas.now_ns + cost_ns, vmas.mm, vmas.mm, ADJUST_DONE)
+
+    def _done(self, _: AdjustDone, client: Any, tag: int) -> None:
+        del client, tag
+        change, self._change = self._change, None
+        if change is None:
+            raise AssertionError("AdjustDone without a change under way")
+        answer = change.finish()
+        for vma in change.touched:
+            vma.sequence += 1
+        self._vmas.mm.reply(self._vmas.now_ns, change.client, change.tag, answer)
+        self._vmas.replay_postponed()
+
+    # --- mmap ----------------------------------------------------------------------------------------------------------
+
+    def _mmap(self, message: MmapRegion, client: Any, tag: int) -> None:
+        start = message.address
+        if start < 0:
+            start = self._place(message.length)
+        end = start + message.length
+        wanted = Vma(0, start, end, readable=message.readable, writable=message.writable, kind=message.kind)
+        below, above = self._tree.neighbours(start, end)
+        below = below if below is not None and below.mergeable_with(wanted) else None
+        above = above if above is not None and above.mergeable_with(wanted) else None
+        touched = [vma for vma in (below, above) if vma is not None]
+        machine = self._vmas.machine
+        change = _Change(client, tag, touched, lambda: self._map(wanted, below, above))
+        self._begin(change, machine.map_ns + machine.vma_adjust_ns)
+
+    def _place(self, length: int) -> int:
+        start = self._tree.unmapped_area(length)
+        if start is None:
+            raise MemoryError(f"no gap of {length} bytes is left in the address space")
+        return start
+
+    def _map(self, wanted: Vma, below: Vma | None, above: Vma | None) -> Message:
+        if below is not None:
+            self._tree.extend(below, below.start, wanted.end)
+            if above is not None:
+                self._absorb(below, above)
+        elif above is not None:
+            self._tree.extend(above, wanted.start, above.end)
+        else:
+            self._vmas.adopt(
+                self._tree.new(
+                    wanted.start, wanted.end, readable=wanted.readable, writable=wanted.writable, kind=wanted.kind
+                )
+            )
+        return RegionMapped(address=wanted.start, merged=below is not None or above is not None)
+
+    def _absorb(self, vma: Vma, upper: Vma) -> None:
+        self._tree.absorb(vma, upper)
+        self._vmas.drop(upper)
+
+    # --- munmap and mprotect --------------------------------------------------------------------------------------------
+
+    def _ends(self, start: int, end: int) -> list[tuple[Vma, int]]:
+        """Return the cuts that isolate [start, end), as (area, address)."""
+        return [(vma, at) for at in (start, end) if (vma := self._tree.straddling(at)) is not None]
+
+    def _cut(self, start: int, end: int) -> list[Vma]:
+        """Split at both ends and return the areas between."""
+        for at in (start, end):
+            vma = self._tree.straddling(at)
+            if vma is not None:
+                self._vmas.adopt(self._tree.split(vma, at))
+        return self._tree.overlapping(start, end)
+
+    def _split(self, message: SplitRegion, client: Any, tag: int) -> None:
+        start, end = message.start, message.end
+        cuts = self._ends(start, end)
+
+        def finish() -> Message:
+            return RegionVmas(vmas=tuple(vma.snapshot() for vma in self._cut(start, end)))
+
+        change = _Change(client, tag, self._tree.overlapping(start, end), finish)
+        self._begin(change, self._vmas.machine.find_vma_ns + len(cuts) * self._vmas.machine.vma_adjust_ns)
+
+    def _detach(self, message: DetachRegion, client: Any, tag: int) -> None:
+        start, end = message.start, message.end
+        cuts = self._ends(start, end)
+        inside = self._tree.overlapping(start, end)
+
+        def finish() -> Message:
+            gone = self._cut(start, end)
+            for vma in gone:
+                self._tree.erase(vma)
+            return RegionVmas(vmas=tuple(vma.snapshot() for vma in gone))
+
+        machine = self._vmas.machine
+        steps = len(cuts) + len(inside)
+        self._begin(_Change(client, tag, inside, finish), machine.find_vma_ns + steps * machine.vma_adjust_ns)
+
+    def _merge(self, message: MergeRegion, client: Any, tag: int) -> None:
+        start, end = message.start, message.end
+        touched = self._tree.overlapping(start - 1, end + 1)
+
+        def finish() -> Message:
+            absorbed = 0
+            vmas = self._tree.overlapping(start - 1, end + 1)
+            for lower, upper in zip(vmas, vmas[1:], strict=False):
+                if upper.attached and lower.end == upper.start and lower.mergeable_with(upper):
+                    absorbed += 1
+            self._absorb_runs(vmas)
+            return RegionMerged(absorbed=absorbed)
+
+        mergeable = any(a.end == b.start and a.mergeable_with(b) for a, b in zip(touched, touched[1:], strict=False))
+        cost_ns = self._vmas.machine.vma_adjust_ns if mergeable else self._vmas.machine.find_vma_ns
+        self._begin(_Change(client, tag, touched if mergeable else [], finish), cost_ns)
+
+    def _absorb_runs(self, vmas: list[Vma]) -> None:
+        lower = None
+        for vma in vmas:
+            if lower is not None and lower.end == vma.start and lower.mergeable_with(vma):
+                self._absorb(lower, vma)
+            else:
+                lower = vma

@@ -1,0 +1,74 @@
+"""Which CPUs may hold translations of this mm: mm_cpumask, tlb_gen, and POWER's serialised tlbie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kactors.engine.actor import Handler
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.mm_parts.part import Host, Part
+from protocols.base import Message
+from protocols.tlb import (
+    TLBIE_DONE,
+    BroadcastTlbie,
+    FlushTargets,
+    FlushTlb,
+    JoinMm,
+    LeaveMm,
+    MmJoined,
+    ReadCpumask,
+    Tlbie,
+)
+
+
+class Cpumask(Part):
+    """The set of CPUs to interrupt, in CPU order so that a run never depends on a set's order."""
+
+    def __init__(self, mm: Host) -> None:
+        super().__init__(mm)
+        self._members: dict[int, Any] = {}
+        self._sorted: tuple[int, ...] = ()
+        self._generation = 1
+        self._line = CacheLine(mm.machine)
+        self._tlbie_line = CacheLine(mm.machine)
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of joins, flushes and tlbie."""
+        return {
+            JoinMm: self._join,
+            LeaveMm: self._leave,
+            FlushTlb: self._flush,
+            ReadCpumask: self._read,
+            BroadcastTlbie: self._tlbie,
+        }
+
+    def _join(self, _: JoinMm, client: Any, tag: int) -> None:
+        self._members[client.cpu_id] = client
+        self._sorted = tuple(sorted(self._members))
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, MmJoined(generation=self._generation))
+
+    def _leave(self, _: LeaveMm, client: Any, tag: int) -> None:
+        del tag
+        self._members.pop(client.cpu_id, None)
+        self._sorted = tuple(sorted(self._members))
+        self._line.write(self.now_ns, client.cpu_id)
+
+    def _flush(self, message: FlushTlb, client: Any, tag: int) -> None:
+        del message
+        self._generation += 1
+        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation))
+
+    def _read(self, _: ReadCpumask, client: Any, tag: int) -> None:
+        done_ns = self._line.read(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation))
+
+    def _tlbie(self, message: BroadcastTlbie, client: Any, tag: int) -> None:
+        """One broadcast at a time in the whole machine (native_tlbie_lock): it reaches every CPU, interrupts or not."""
+        self._generation += 1
+        done_ns = self._tlbie_line.write(self.now_ns, client.cpu_id, hold_ns=self.machine.tlbie_ns)
+        invalidation = Tlbie(start=message.start, end=message.end)
+        for cpu in self._sorted:
+            self.mm.engine.post(done_ns, self._members[cpu], self.mm, invalidation)
+        self.mm.reply(done_ns, client, tag, TLBIE_DONE)

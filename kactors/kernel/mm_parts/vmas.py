@@ -1,0 +1,202 @@
+"""VMAs: look-ups, references, sequence counts and per-VMA locks; tree changes are in region.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kactors.engine.actor import Handler
+from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.mm_parts.part import Host, Part, Who
+from kactors.kernel.mm_parts.region import Regions
+from kactors.kernel.vma_tree import Vma, VmaTree
+from protocols.base import Message
+from protocols.scheduling import GRANTED, MUST_SLEEP
+from protocols.vma import (
+    NO_VMA,
+    VMA_WRITE_LOCKED,
+    AnonVmaPrepare,
+    FindVma,
+    GetVma,
+    PutVma,
+    ReadSequence,
+    ReuseVma,
+    SetVmaFlags,
+    VmaEndRead,
+    VmaFound,
+    VmaReadLocked,
+    VmaSequence,
+    VmaStartRead,
+    VmaStartWrite,
+    VmWriteBegin,
+    VmWriteEnd,
+)
+
+MMAP_BASE = 0x7F00_0000_0000
+
+
+class Vmas(Part):
+    """The tree, mm_rb_lock, and the words in each VMA that faults and writers synchronise on."""
+
+    def __init__(self, mm: Host) -> None:
+        super().__init__(mm)
+        self.tree = VmaTree(top=MMAP_BASE)
+        self._by_id: dict[int, Vma] = {}
+        self._lines: dict[int, CacheLine] = {}
+        self._rb_line = CacheLine(mm.machine)
+        self._writers: list[tuple[Who, list[Vma]]] = []
+        self._regions = Regions(self)
+        self._postponed: list[tuple[GetVma, Any, int]] = []
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of look-ups, references, sequences, VMA locks and tree changes."""
+        return {
+            FindVma: self._find_vma,
+            GetVma: self._get_vma,
+            PutVma: self._put_vma,
+            ReadSequence: self._read_sequence,
+            ReuseVma: self._reuse_vma,
+            AnonVmaPrepare: self._anon_vma_prepare,
+            VmWriteBegin: self._write_begin,
+            VmWriteEnd: self._write_end,
+            SetVmaFlags: self._set_flags,
+            VmaStartRead: self._start_read,
+            VmaEndRead: self._end_read,
+            VmaStartWrite: self._start_write,
+            **self._regions.handlers(),
+        }
+
+    def holder(self, who: Who) -> Holder | None:
+        """Name what keeps ``who`` waiting: the readers of a VMA, or a tree change."""
+        for writer, vmas in self._writers:
+            if writer == who:
+                busy = next(vma for vma in vmas if vma.readers)
+                return Holder(f"vma {busy.vma_id} (read-locked)", ("its readers",), 0, "have not released it")
+        if any((client, tag) == who for _, client, tag in self._postponed):
+            return Holder("mm_rb_lock (held for write)", (self.mm.name,), 0, "a tree change is not complete")
+        return None
+
+    # --- services for the tree changes ---------------------------------------------------------------------------------
+
+    def adopt(self, vma: Vma) -> None:
+        """Know a new area by its number."""
+        self._by_id[vma.vma_id] = vma
+        self._lines[vma.vma_id] = CacheLine(self.machine)
+
+    def drop(self, vma: Vma) -> None:
+        """Drop one reference; the last one frees the area."""
+        vma.references -= 1
+        if vma.references == 0:
+            del self._by_id[vma.vma_id]
+            del self._lines[vma.vma_id]
+
+    def lock_for_write(self, vmas: list[Vma], who: Who) -> bool:
+        """vma_start_write on each: False when readers are inside; ``who`` is woken once they are gone."""
+        for vma in vmas:
+            vma.locked_at = self.mm.lock_sequence
+            vma.writer_waits = vma.readers > 0
+        if any(vma.writer_waits for vma in vmas):
+            self._writers.append((who, vmas))
+            return False
+        return True
+
+    def replay_postponed(self) -> None:
+        """mm_rb_lock is free again: serve the look-ups that waited for it."""
+        waiting, self._postponed = self._postponed, []
+        for message, client, tag in waiting:
+            self._get_vma(message, client, tag)
+
+    # --- handlers ------------------------------------------------------------------------------------------------------
+
+    def _find_vma(self, message: FindVma, client: Any, tag: int) -> None:
+        vma = self.tree.find(message.address)
+        if vma is None:
+            self.mm.reply(self.now_ns + self.machine.find_vma_ns, client, tag, NO_VMA)
+            return
+        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id) + self.machine.find_vma_ns
+        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
+
+    def _get_vma(self, message: GetVma, client: Any, tag: int) -> None:
+        if self._regions.changing:
+            self._postponed.append((message, client, tag))
+            return
+        done_ns = self._rb_line.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
+        vma = self.tree.find(message.address)
+        if vma is None:
+            self.mm.reply(done_ns, client, tag, NO_VMA)
+            return
+        vma.references += 1
+        done_ns = self._lines[vma.vma_id].write(done_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
+
+    def _put_vma(self, message: PutVma, client: Any, tag: int) -> None:
+        del tag
+        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+        self.drop(self._by_id[message.vma_id])
+
+    def _read_sequence(self, message: ReadSequence, client: Any, tag: int) -> None:
+        vma = self._by_id[message.vma_id]
+        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, VmaSequence(sequence=vma.sequence, attached=vma.attached))
+
+    def _reuse_vma(self, message: ReuseVma, client: Any, tag: int) -> None:
+        vma = self._by_id[message.vma_id]
+        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
+        usable = vma.attached and vma.start <= message.address < vma.end
+        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()) if usable else NO_VMA)
+        self.drop(vma)
+
+    def _anon_vma_prepare(self, message: AnonVmaPrepare, client: Any, tag: int) -> None:
+        del tag
+        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+        self._by_id[message.vma_id].anon_vma = True
+
+    def _write_begin(self, message: VmWriteBegin, client: Any, tag: int) -> None:
+        del tag
+        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+        self._by_id[message.vma_id].sequence += 1
+
+    def _write_end(self, message: VmWriteEnd, client: Any, tag: int) -> None:
+        self._write_begin(VmWriteBegin(vma_id=message.vma_id), client, tag)
+
+    def _set_flags(self, message: SetVmaFlags, client: Any, tag: int) -> None:
+        del tag
+        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+        vma = self._by_id[message.vma_id]
+        vma.readable, vma.writable, vma.hugepage = message.readable, message.writable, message.hugepage
+
+    def _start_read(self, message: VmaStartRead, client: Any, tag: int) -> None:
+        vma = self.tree.find(message.address)
+        walked_ns = self.now_ns + self.machine.find_vma_ns
+        if vma is None:
+            self.mm.reply(walked_ns, client, tag, VmaReadLocked(vma=None, writer=False))
+        elif vma.locked_at == self.mm.lock_sequence or vma.writer_waits:
+            done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id)
+            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=None, writer=True))
+        else:
+            vma.readers += 1
+            done_ns = self._lines[vma.vma_id].write(walked_ns, client.cpu_id)
+            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=vma.snapshot(), writer=False))
+
+    def _end_read(self, message: VmaEndRead, client: Any, tag: int) -> None:
+        del tag
+        vma = self._by_id[message.vma_id]
+        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
+        vma.readers -= 1
+        if vma.readers == 0 and vma.writer_waits:
+            vma.writer_waits = False
+            self._wake_writers(done_ns + self.machine.wake_ns)
+
+    def _wake_writers(self, at_ns: int) -> None:
+        for entry in list(self._writers):
+            (client, tag), vmas = entry
+            if not any(vma.readers for vma in vmas):
+                self._writers.remove(entry)
+                self.mm.reply(at_ns, client, tag, GRANTED)
+
+    def _start_write(self, message: VmaStartWrite, client: Any, tag: int) -> None:
+        vmas = self.tree.overlapping(message.start, message.end)
+        if self.lock_for_write(vmas, (client, tag)):
+            self.mm.reply(self.now_ns + self.machine.atomic_ns * len(vmas), client, tag, VMA_WRITE_LOCKED)
+        else:
+            self.mm.reply(self.now_ns, client, tag, MUST_SLEEP)

@@ -1,0 +1,209 @@
+"""khugepaged: turns 512 small pages into a huge one, step by step (protocols.md E0 to E8).
+
+Owns: its scan position, the huge page that it is filling.
+Hears: answers to its own requests, wake-ups, IPI acks, its timer.
+Says: what a collapse needs of the mm, the page table and the allocator; flush and synchronisation IPIs.
+Never: runs on a CPU of the machine (it takes none of their time), touches a PTE without its lock.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Generator
+from typing import Any, ClassVar, Protocol
+
+from kactors.context import Directory, KernelContext, Task
+from kactors.engine.client import Process
+from kactors.engine.engine import Engine
+from kactors.engine.event import Event
+from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
+from protocols.allocation import AllocPages, FreePages, PagesAllocated
+from protocols.base import Message
+from protocols.page_table import (
+    SCAN_PTES,
+    ClearPmd,
+    InstallHuge,
+    NextScanRange,
+    Pmd,
+    PmdState,
+    PtesScanned,
+    RestorePmd,
+    ScanRange,
+)
+from protocols.roles import heard_by, said_by
+from protocols.scenario import Khugepaged as Settings
+from protocols.scheduling import RESUME, Granted, Resume, Retry
+from protocols.tlb import IpiAck
+from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, VmEvent
+from protocols.vma import VmaSnapshot
+
+TAG = 1 << 20
+"""Its tag on requests: above every thread's."""
+
+
+class Writer(Protocol):
+    """What a policy asks of writers; khugepaged is one."""
+
+    @property
+    def collapse_synchronizes(self) -> bool:
+        """Whether a collapse interrupts all CPUs once more after its flush."""
+        ...
+
+    async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """Before the change."""
+
+    async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """After the change."""
+
+
+class Khugepaged(KernelContext):
+    """The actor.
+
+    Args:
+        engine: the machine's engine.
+        directory: the other actors' addresses.
+        settings: its sysfs settings.
+        writer: the policy's rules for writers (E3).
+    """
+
+    role: ClassVar[str] = "khugepaged"
+    hears: ClassVar[frozenset[type[Message]]] = heard_by("khugepaged")
+    says: ClassVar[frozenset[type[Message]]] = said_by("khugepaged")
+
+    def __init__(self, engine: Engine, directory: Directory, settings: Settings, writer: Writer) -> None:
+        super().__init__(engine, "khugepaged", -1, directory)
+        self._settings = settings
+        self._writer = writer
+        self.current = Task(TAG, "khugepaged")
+
+    def start(self) -> None:
+        """Begin to scan, one sleep from now."""
+        self.current.coroutine = self._live()
+        self.current.coroutine.send(None)
+
+    def receive(self, event: Event) -> None:
+        """Handle one delivery: an ack, or what its coroutine waits for."""
+        if type(event[4]) is IpiAck and not self.take_ack(self.current, event):
+            return
+        self.arrived(event[0])
+        coroutine = self.current.coroutine
+        if coroutine is not None:
+            coroutine.send(event)
+
+    def processes(self) -> list[Process]:
+        """Return itself while a collapse is under way; asleep between two scans it waits for nobody."""
+        return [self.current]
+
+    @types.coroutine
+    def sleep(self) -> Generator[Any, Event, Message]:
+        """Wait for a wake-up."""
+        self.current.servers = (self.directory.mm,)
+        event = yield
+        self.current.servers = ()
+        return event[4]
+
+    @types.coroutine
+    def _nap(self) -> Generator[Any, Event, None]:
+        """Sleep scan_sleep_millisecs: a daemon's timer, which keeps no machine alive."""
+        wake_ns = self.clock_ns + self._settings.scan_sleep_millisecs * 1_000_000
+        self.engine.post_background(wake_ns, self, self, RESUME, TAG)
+        yield
+
+    async def _live(self) -> None:
+        position = 0
+        while True:
+            await self._nap()
+            found: ScanRange = await self.ask(self.directory.mm, NextScanRange(after=position))
+            position = max(found.address, 0)
+            if found.address >= 0:
+                await self.collapse_range(found.address, found.table)
+
+    async def collapse_range(self, address: int, table: int) -> None:
+        """Scan one PMD range and collapse it if its PTEs allow."""
+        began_ns = self.clock_ns
+        await self.down_read()
+        scanned: PtesScanned = await self.ask(self.ptl(table), SCAN_PTES)
+        await self.up_read()
+        status = self._judge(scanned)
+        if not status:
+            status = await self._collapse(address)
+        self.note(CollapseDone(address=address, status=status, duration=self.clock_ns - began_ns))
+
+    def _judge(self, scanned: PtesScanned) -> str:
+        """E0, E5: the kernel's status name for why this range cannot be collapsed; empty when it can."""
+        mapped = [pte for _, pte in scanned.entries if pte_pfn(pte) != ZERO_PFN]
+        if self.machine.pmd_pages - len(mapped) > self._settings.max_ptes_none:
+            return "exceed_none_pte"
+        return "" if any(pte_write(pte) for pte in mapped) else "lack_writable_pte"
+
+    async def _collapse(self, address: int) -> str:
+        """E1 to E8."""
+        allocated = await self.ask(
+            self.directory.allocator, AllocPages(order=self.machine.huge_order, count=1, memalloc=False)
+        )
+        if type(allocated) is not PagesAllocated:
+            return "alloc_huge_page_failed"
+        huge_pfn = allocated.pfns[0]
+        await self.down_write()
+        vma = await self.find_vma(address)
+        pmd = await self.read_pmd(address)
+        usable = vma is not None and vma.hugepage and vma.start <= address and address + self.machine.pmd_size <= vma.end
+        if vma is None or not usable or pmd.state is not PmdState.TABLE:
+            status = "vma_check_failed" if not usable else "pmd_null"
+        else:
+            await self._writer.write_begin(self, vma)
+            status = await self._isolate_and_copy(address, pmd, huge_pfn)
+            await self._writer.write_end(self, vma)
+        await self.up_write()
+        if status != "succeeded":
+            await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(huge_pfn,)))
+        return status
+
+    async def _isolate_and_copy(self, address: int, pmd: Pmd, huge_pfn: int) -> str:
+        """E4 to E8: with the PMD cleared and every CPU past it, take the pages, copy them, install the huge PMD."""
+        mm = self.directory.mm
+        await self.pmd_lock(address)
+        self.say(mm, ClearPmd(address=address), TAG)
+        await self.flush_tlb(address, address + self.machine.pmd_size)
+        if self.machine.tlb == "tlbie":
+            await self.synchronize()  # serialize_against_pte_lookup F8
+        elif self._writer.collapse_synchronizes:
+            await self.synchronize(range(self.machine.cpus))  # tlb_remove_table_sync_one
+        self.pmd_unlock(address)
+
+        await self.pte_lock(pmd.table, address)
+        scanned: PtesScanned = await self.ask(self.ptl(pmd.table), SCAN_PTES)
+        status = self._judge(scanned)
+        if status:
+            self.pte_unlock(pmd.table)
+            await self.pmd_lock(address)
+            self.say(mm, RestorePmd(address=address, table=pmd.table), TAG)
+            self.pmd_unlock(address)
+            return status
+        self.pte_unlock(pmd.table)
+        await self._copy(address, pmd.table, scanned, huge_pfn)
+        await self.pmd_lock(address)
+        self.say(mm, InstallHuge(address=address, pfn=huge_pfn, table_pfn=-1), TAG)
+        self.pmd_unlock(address)
+        return "succeeded"
+
+    async def _copy(self, address: int, table: int, scanned: PtesScanned, huge_pfn: int) -> None:
+        """E7: copy what is mapped, clear the rest, clear the old PTEs, free the old pages."""
+        machine = self.machine
+        sources = {index: pte_pfn(pte) for index, pte in scanned.entries if pte_pfn(pte) != ZERO_PFN}
+        self.spend(self.jitter(machine.copy_huge_ns * len(sources) // machine.pmd_pages))
+        self.spend(self.jitter(machine.clear_huge_ns * (machine.pmd_pages - len(sources)) // machine.pmd_pages))
+        if self.engine.listens(PageCopied):
+            vpn = address >> machine.page_shift
+            for index in range(machine.pmd_pages):
+                source = sources.get(index, -1)
+                self.note(PageCopied(vpn=vpn + index, source=source, target=huge_pfn + index))
+        await self.pte_lock(table, address)
+        await self.zap_ptes(table, 0, machine.pmd_pages)
+        self.pte_unlock(table)
+        # What was isolated is freed. A page that somebody mapped since, which the checks of a policy must prevent, is lost.
+        pfns = list(sources.values())
+        for pfn in pfns:
+            self.note(MmPageFree(pfn=pfn, order=0))
+        await self.ask(self.directory.allocator, FreePages(order=0, pfns=tuple(pfns)))
+        self.note(VmEvent(name="thp_collapse_alloc", count=1))

@@ -1,0 +1,81 @@
+"""The mm: one process's address space as everybody else sees it.
+
+Owns: mmap_sem, the VMA tree with mm_rb_lock, each VMA's sequence, references and locks, the PMD entries with pmd_lock,
+      mm_cpumask and tlb_gen.
+Hears: lock requests, look-ups, tree changes and PMD reads from CPUs and khugepaged.
+Says: their answers, wake-ups, the frames of a split huge page to its page table, tlbie to CPUs.
+Never: decides when a fault may proceed (the policy does), allocates a page, touches a PTE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from kactors.engine.actor import Actor, Handler, Server
+from kactors.engine.engine import Engine
+from kactors.engine.waits import Holder
+from kactors.kernel.mm_parts.locks import MmapSem
+from kactors.kernel.mm_parts.pmds import Pmds
+from kactors.kernel.mm_parts.shootdown import Cpumask
+from kactors.kernel.mm_parts.speculation import Admission
+from kactors.kernel.mm_parts.vmas import Vmas
+from kactors.kernel.vma_tree import VmaTree
+from protocols.base import Message
+from protocols.machine import Machine
+from protocols.roles import heard_by, said_by
+from protocols.scenario import Bounds
+
+
+class Mm(Server):
+    """The actor: it joins the parts, each of which owns one conversation.
+
+    Args:
+        engine: the machine's engine.
+        machine: costs and page size.
+        bounds: what the scenario limits.
+        new_table: makes the ptl actor of a new page table from (PMD address, frame).
+        allocator: told when a huge page is split into small ones.
+    """
+
+    role: ClassVar[str] = "mm"
+    hears: ClassVar[frozenset[type[Message]]] = heard_by("mm")
+    says: ClassVar[frozenset[type[Message]]] = said_by("mm")
+
+    def __init__(
+        self,
+        engine: Engine,
+        machine: Machine,
+        bounds: Bounds,
+        new_table: Callable[[int, int], Actor],
+        allocator: Actor,
+    ) -> None:
+        self.machine = machine
+        self.lock_sequence = 1
+        self.sem = MmapSem(self)
+        self.vmas = Vmas(self)
+        self.pmds = Pmds(self, new_table, allocator)
+        self.cpumask = Cpumask(self)
+        self.admission = Admission(self, bounds)
+        super().__init__(engine, "mm")
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of all parts."""
+        merged: dict[type[Message], Handler] = {}
+        for part in (self.sem, self.vmas, self.pmds, self.cpumask, self.admission):
+            merged |= part.handlers()
+        return merged
+
+    @property
+    def tree(self) -> VmaTree:
+        """The areas of the process."""
+        return self.vmas.tree
+
+    def holder(self, client: Actor, tag: int) -> Holder | None:
+        """Name what keeps a request waiting: mmap_sem, a VMA's readers, or pmd_lock."""
+        who = (client, tag)
+        return self.sem.holder(who) or self.vmas.holder(who) or self.pmds.holder(who) or self.admission.holder(who)
+
+    def end_write_section(self) -> None:
+        """mmap_sem is released or downgraded: every per-VMA write lock ends with it (mm_lock_seq moves on)."""
+        self.lock_sequence += 1

@@ -1,0 +1,81 @@
+"""The classic fault: everything under mmap_sem held for reading (4.16; protocols.md A1 to A13)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kactors.fault_context import FaultContext
+from kactors.kernel.cpu_parts.pages import Page
+from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
+from kactors.fault_policy import FaultPath, FaultPolicy
+from protocols.page_table import PmdState
+from protocols.vma import VmaSnapshot
+
+
+class Classic(FaultPolicy):
+    """BASE in the review mail's tables."""
+
+    name: ClassVar[str] = "classic"
+
+    async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
+        """A2: under mmap_sem, whatever happens."""
+        await cpu.down_read()
+        vma = await cpu.find_vma(address)
+        return await fault_under_mmap_sem(cpu, vma, address, write=write)
+
+
+async def fault_under_mmap_sem(cpu: FaultContext, vma: VmaSnapshot | None, address: int, *, write: bool) -> FaultPath:
+    """A4 to A12: check, handle, release. ``vma`` was looked up under the lock."""
+    path = FaultPath.SIGSEGV
+    if vma is not None and access_permitted(vma, write=write):
+        await handle_mm_fault(cpu, vma, address, write=write)
+        path = FaultPath.CLASSIC
+    await cpu.up_read()
+    return path
+
+
+def access_permitted(vma: VmaSnapshot, *, write: bool) -> bool:
+    """A4, C7: may the access go ahead at all."""
+    return vma.writable if write else vma.readable
+
+
+async def handle_mm_fault(cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool) -> None:
+    """A5 to A11: with the VMA stable, page tables may be allocated and the PTE lock is waited for."""
+    pmd = await cpu.read_pmd(address)
+    if pmd.state is PmdState.HUGE:
+        return
+    if pmd.state is PmdState.NONE and await cpu.fault_huge(vma, address):
+        return
+    table = pmd.table if pmd.state is PmdState.TABLE else await cpu.install_table(address)
+    orig_pte = await cpu.read_pte(table, address)
+    if allows(orig_pte, write=write):
+        return
+    cpu.anon_vma_prepare(vma)
+    page = await cpu.alloc_page(address) if needs_page(orig_pte, write=write) else None
+    pte = await cpu.pte_lock(table, address)
+    await finish_pte_fault(cpu, table, address, pte, orig_pte, page, write=write)
+
+
+def needs_page(orig_pte: int, *, write: bool) -> bool:
+    """Return whether the fault must bring a page: a first write, or a write to the shared zero page."""
+    return write and (orig_pte == PTE_NONE or pte_pfn(orig_pte) == ZERO_PFN)
+
+
+async def finish_pte_fault(
+    cpu: FaultContext, table: int, address: int, pte: int, orig_pte: int, page: Page | None, *, write: bool
+) -> None:
+    """A10, A11, C13: under the PTE lock, map unless somebody else did meanwhile; unlock; free what is left over."""
+    unused = page
+    if pte == orig_pte:
+        if page is not None:
+            pfn, unused = page.pfn, None
+        else:
+            pfn = ZERO_PFN if orig_pte == PTE_NONE else pte_pfn(orig_pte)
+        if orig_pte != PTE_NONE and pte_pfn(orig_pte) == ZERO_PFN:
+            # ptep_clear_flush: other CPUs may still read the zero page. This flush runs under the PTE lock.
+            size = cpu.machine.page_size
+            await cpu.flush_tlb(address // size * size, address // size * size + size)
+        cpu.set_pte(table, address, pfn, write=write)
+    cpu.pte_unlock(table)
+    if unused is not None:
+        await cpu.discard(unused)

@@ -1,0 +1,140 @@
+"""Speculative page faults, version 9 (Laurent Dufour, 13 March 2018, on 4.16; protocols.md C0 to C16).
+
+The pseudo-code that the review mail wished for, and it runs.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+from kactors.context import KernelContext
+from kactors.fault_context import FaultContext
+from kactors.kernel.pte import allows
+from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.policies.classic import access_permitted, fault_under_mmap_sem, finish_pte_fault, needs_page
+from protocols.page_table import Pmd, PmdState
+from protocols.vma import VmaKind, VmaSnapshot
+
+RETRY = None
+"""VM_FAULT_RETRY: the classic path must serve the fault."""
+
+
+class SpfV9(FaultPolicy):
+    """SPF in the review mail's tables: look up under mm_rb_lock, check vm_sequence, commit with irqs off."""
+
+    name: ClassVar[str] = "spf-v9"
+
+    async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
+        """C0, C1, C15: speculate if the mm has several users; else, and on RETRY, take mmap_sem."""
+        vma = None
+        if cpu.mm_users > 1 and await cpu.spf_enter(address):
+            vma = await cpu.get_vma(address)
+            path = await self.speculate(cpu, vma, address, write=write) if vma is not None else RETRY
+            cpu.spf_exit(address)
+            if vma is not None and path is not RETRY:
+                cpu.put_vma(vma)
+                return path
+        await cpu.down_read()
+        vma = await cpu.can_reuse_spf_vma(vma, address) if vma is not None else None
+        vma = vma or await cpu.find_vma(address)
+        return await fault_under_mmap_sem(cpu, vma, address, write=write)
+
+    async def speculate(
+        self, cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool
+    ) -> FaultPath | None:
+        """C2 to C14: the fault without mmap_sem."""
+        reason = self.refuse(vma, address)
+        if reason:
+            return self.abort(cpu, reason, address)
+        if not access_permitted(vma, write=write):
+            self.abort(cpu, "spf_vma_access", address)
+            return FaultPath.SIGSEGV
+
+        with self.walk_section(cpu):
+            orig_pmd = await cpu.read_pmd(address)
+            if orig_pmd.state is not PmdState.TABLE:
+                # none is ambiguous: not populated yet, or being collapsed; so SPF never allocates a page table
+                return self.abort(cpu, "spf_vma_notsup", address)
+            orig_pte = await cpu.read_pte(orig_pmd.table, address)
+        if await cpu.vma_has_changed(vma):
+            return self.abort(cpu, "spf_vma_changed", address)
+
+        if allows(orig_pte, write=write):
+            return FaultPath.SPF
+        page = await cpu.alloc_page(address) if needs_page(orig_pte, write=write) else None
+        pte = await self.pte_map_lock(cpu, vma, address, orig_pmd)
+        if pte is RETRY:
+            if page is not None:
+                await cpu.discard(page)
+            return RETRY
+        await finish_pte_fault(cpu, orig_pmd.table, address, pte, orig_pte, page, write=write)
+        return FaultPath.SPF
+
+    def refuse(self, vma: VmaSnapshot, address: int) -> str:
+        """C2 to C6: what the snapshot alone rules out; empty when nothing does."""
+        if vma.sequence % 2:
+            return "spf_vma_changed"
+        if vma.kind is VmaKind.FILE:
+            return "spf_vma_notsup"
+        if not vma.anon_vma:
+            return "spf_vma_noanon"
+        if vma.kind is not VmaKind.ANON:
+            return "spf_vma_notsup"
+        return "" if vma.start <= address < vma.end else "spf_vma_changed"
+
+    async def pte_map_lock(self, cpu: FaultContext, vma: VmaSnapshot, address: int, orig_pmd: Pmd) -> int | None:
+        """C12: take the PTE lock such that neither unmap nor collapse can have passed; RETRY when they may have.
+
+        A trylock, because whoever holds the lock may be waiting for this very CPU to take an IPI.
+        """
+        with self.commit_section(cpu):
+            if await self.first_vma_check(cpu, vma):
+                return self.abort(cpu, "spf_vma_changed", address)
+            if await self.pmd_changed(cpu, address, orig_pmd):
+                return self.abort(cpu, "spf_pmd_changed", address)
+            pte = await self.take_pte_lock(cpu, orig_pmd.table, address)
+            if pte is None:
+                return self.abort(cpu, "spf_pte_lock", address)
+            if await self.last_vma_check(cpu, vma):
+                cpu.pte_unlock(orig_pmd.table)
+                return self.abort(cpu, "spf_vma_changed", address)
+        return pte
+
+    # Each check and section is a method, so that a broken policy can drop just that one.
+
+    def walk_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
+        """C8: page tables cannot be freed under a walker that takes no IPI."""
+        return cpu.irqs_off("page table walk")
+
+    def commit_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
+        """C12: a collapse cannot get past its flush while this CPU takes no IPI."""
+        return cpu.irqs_off("pte_map_lock")
+
+    async def first_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
+        """C12.i: is the VMA gone or changed."""
+        return await cpu.vma_has_changed(vma)
+
+    async def pmd_changed(self, cpu: FaultContext, address: int, orig_pmd: Pmd) -> bool:
+        """C12.ii: does the PMD still point to the table that was walked."""
+        return await cpu.read_pmd(address) != orig_pmd
+
+    async def take_pte_lock(self, cpu: FaultContext, table: int, address: int) -> int | None:
+        """C12.iii: only if it is free."""
+        return await cpu.pte_trylock(table, address)
+
+    async def last_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
+        """C12.iv: the same as the first, now that nobody can pass the lock."""
+        return await cpu.vma_has_changed(vma)
+
+    def abort(self, cpu: FaultContext, reason: str, address: int) -> None:
+        """Count the reason under perf's name; the classic path takes over."""
+        cpu.spf_abort(reason, address)
+
+    async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """D3 to D6: vm_sequence becomes odd."""
+        context.vm_write_begin(vma.vma_id)
+
+    async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """D3 to D6: vm_sequence becomes even again."""
+        context.vm_write_end(vma.vma_id)

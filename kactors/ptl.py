@@ -1,0 +1,204 @@
+"""One page table: its lock and its PTEs.
+
+Owns: the PTE lock (split lock: one a table) with its queue, the entries, the frame that holds the table.
+Hears: reads without the lock, lock requests, writes by the lock's holder, the end of the table.
+Says: values, grants, the frames that were cleared.
+Never: looks at the PMD above it or at a VMA; knows what a fault is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, ClassVar
+
+from kactors.engine.actor import Actor, Handler, Server
+from kactors.engine.engine import Engine
+from kactors.engine.event import Event
+from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.pte import PRESENT, PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn
+from protocols.base import Message
+from protocols.machine import Machine
+from protocols.page_table import (
+    PTE_LOCK_BUSY,
+    FillTable,
+    FreeTable,
+    LockPte,
+    ProtectPtes,
+    Pte,
+    PteLocked,
+    PtesProtected,
+    PtesScanned,
+    PtesZapped,
+    ReadPte,
+    ScanPtes,
+    SetPte,
+    TableFreed,
+    TrylockPte,
+    UnlockPte,
+    ZapPtes,
+)
+from protocols.roles import heard_by, said_by
+from protocols.stop import Violation
+from protocols.tracepoints import PageMapped, PteSet, TableTouched
+
+PTES_PER_LINE = 8
+
+
+class Ptl(Server):
+    """The actor of one page table.
+
+    Args:
+        engine: the machine's engine.
+        machine: costs.
+        pmd_address: first address that the table maps.
+        pfn: the frame that holds the table.
+    """
+
+    role: ClassVar[str] = "ptl"
+    hears: ClassVar[frozenset[type[Message]]] = heard_by("ptl")
+    says: ClassVar[frozenset[type[Message]]] = said_by("ptl")
+
+    def __init__(self, engine: Engine, machine: Machine, pmd_address: int, pfn: int) -> None:
+        self.pmd_address = pmd_address
+        self.pfn = pfn
+        self._machine = machine
+        self._vpn = pmd_address >> machine.page_shift
+        self._entries: dict[int, int] = {}
+        self._owner: tuple[Any, int] | None = None
+        self._since_ns = 0
+        self._waiting: deque[tuple[Any, int, int]] = deque()
+        self._lock_line = CacheLine(machine)
+        self._pte_lines: dict[int, CacheLine] = {}
+        self.freed = False
+        super().__init__(engine, f"ptl@{pmd_address:x}")
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Return the handlers of lock, entries and table."""
+        return {
+            ReadPte: self._read,
+            LockPte: self._lock,
+            TrylockPte: self._trylock,
+            UnlockPte: self._unlock,
+            SetPte: self._set,
+            ZapPtes: self._zap,
+            ProtectPtes: self._protect,
+            ScanPtes: self._scan,
+            FillTable: self._fill,
+            FreeTable: self._free,
+        }
+
+    def receive(self, event: Event) -> None:
+        """Handle one delivery; one that comes after the table was freed is told to the observers."""
+        if self.freed:
+            touched = TableTouched(table=self.id, toucher=event[2].name, request=type(event[4]).__name__)
+            self.engine.emit(event[0], self, touched)
+        super().receive(event)
+
+    def holder(self, client: Actor, tag: int) -> Holder | None:
+        """Name the lock's owner when the client waits for it."""
+        if self._owner is None or not any((who, its_tag) == (client, tag) for who, its_tag, _ in self._waiting):
+            return None
+        owner, owner_tag = self._owner
+        return Holder(f"PTE lock of {self.name}", (owner.node(owner_tag),), self._since_ns, "has not unlocked it")
+
+    def mapped(self) -> dict[int, int]:
+        """Return the present entries by index, for reports and properties after a run."""
+        return dict(self._entries)
+
+    # --- the lock ------------------------------------------------------------------------------------------------------
+
+    def _lock(self, message: LockPte, client: Any, tag: int) -> None:
+        if self._owner is None:
+            self._grant(client, tag, message.index)
+        else:
+            self._waiting.append((client, tag, message.index))
+
+    def _trylock(self, message: TrylockPte, client: Any, tag: int) -> None:
+        if self._owner is None:
+            self._grant(client, tag, message.index)
+        else:
+            done_ns = self._lock_line.read(self.engine.now_ns, client.cpu_id)
+            self.reply(done_ns, client, tag, PTE_LOCK_BUSY)
+
+    def _grant(self, client: Any, tag: int, index: int) -> None:
+        done_ns = self._lock_line.write(self.engine.now_ns, client.cpu_id)
+        self._owner, self._since_ns = (client, tag), done_ns
+        self.reply(done_ns, client, tag, PteLocked(value=self._entries.get(index, PTE_NONE)))
+
+    def _unlock(self, _: UnlockPte, client: Any, tag: int) -> None:
+        if self._must_hold(client, tag, "unlocks"):
+            self._owner = None
+            if self._waiting:
+                self._grant(*self._waiting.popleft())
+
+    def _must_hold(self, client: Any, tag: int, act: str) -> bool:
+        """Return whether the client holds the lock; stop the run as a violation when it does not."""
+        if self._owner == (client, tag):
+            return True
+        text = f"{client.name} {act} {self.name} without holding its PTE lock"
+        self.engine.halt(Violation(property="pte_lock_exclusion", text=text, story=self.engine.story()))
+        return False
+
+    # --- the entries ---------------------------------------------------------------------------------------------------
+
+    def _line(self, index: int) -> CacheLine:
+        line = self._pte_lines.get(index // PTES_PER_LINE)
+        if line is None:
+            line = self._pte_lines[index // PTES_PER_LINE] = CacheLine(self._machine)
+        return line
+
+    def _read(self, message: ReadPte, client: Any, tag: int) -> None:
+        done_ns = self._line(message.index).read(self.engine.now_ns, client.cpu_id)
+        self.reply(done_ns, client, tag, Pte(value=self._entries.get(message.index, PTE_NONE)))
+
+    def _set(self, message: SetPte, client: Any, tag: int) -> None:
+        if not self._must_hold(client, tag, "writes a PTE of"):
+            return
+        now_ns, index, value = self.engine.now_ns, message.index, message.value
+        self._line(index).write(now_ns, client.cpu_id)
+        self._entries[index] = value
+        written = PteSet(table=self.id, pmd_address=self.pmd_address, index=index, value=value)
+        self.engine.emit(now_ns, self, written)
+        if pte_pfn(value) != ZERO_PFN:
+            self.engine.emit(now_ns, self, PageMapped(pfn=pte_pfn(value), vpn=self._vpn + index, order=0))
+
+    def _zap(self, message: ZapPtes, client: Any, tag: int) -> None:
+        if not self._must_hold(client, tag, "zaps"):
+            return
+        gone = [index for index in sorted(self._entries) if message.first <= index < message.last]
+        values = [self._entries.pop(index) for index in gone]
+        pfns = tuple(pte_pfn(value) for value in values if pte_pfn(value) != ZERO_PFN)
+        done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
+        for index in gone[::PTES_PER_LINE]:
+            done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))
+        self.reply(done_ns, client, tag, PtesZapped(pfns=pfns))
+
+    def _protect(self, message: ProtectPtes, client: Any, tag: int) -> None:
+        if not self._must_hold(client, tag, "protects"):
+            return
+        changed = 0
+        for index, value in self._entries.items():
+            if message.first <= index < message.last and not message.writable and value & WRITE:
+                self._entries[index] = value & ~WRITE
+                changed += 1
+        done_ns = self.engine.now_ns + self._machine.zap_pte_ns * changed
+        self.reply(done_ns, client, tag, PtesProtected(changed=changed))
+
+    def _scan(self, _: ScanPtes, client: Any, tag: int) -> None:
+        done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(self._entries)
+        self.reply(done_ns, client, tag, PtesScanned(entries=tuple(sorted(self._entries.items()))))
+
+    def _fill(self, message: FillTable, client: Any, tag: int) -> None:
+        del client, tag
+        for index in range(self._machine.pmd_pages):
+            self._entries[index] = mk_pte(message.pfn + index, write=message.writable)
+            mapped = PageMapped(pfn=message.pfn + index, vpn=self._vpn + index, order=0)
+            self.engine.emit(self.engine.now_ns, self, mapped)
+
+    def _free(self, _: FreeTable, client: Any, tag: int) -> None:
+        if any(value & PRESENT for value in self._entries.values()):
+            text = f"{client.name} frees {self.name} while it maps {len(self._entries)} pages"
+            self.engine.halt(Violation(property="page_leaked", text=text, story=self.engine.story()))
+        self.freed = True
+        self.reply(self.engine.now_ns, client, tag, TableFreed(pfn=self.pfn))

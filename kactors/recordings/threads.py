@@ -1,0 +1,240 @@
+"""From the events of a process to what each of its threads did.
+
+Calls are paired by thread. A call is kept where its enter stands: faults that it takes itself come after it.
+
+- An exit without an enter (the recording began inside the call) is no step.
+- An enter without an exit (the recording ended inside it, or the exit was lost) is one if the enter tells enough:
+  munmap, mprotect and madvise. What mmap and brk returned is not known: they are dropped.
+- A call that failed changed nothing: dropped and counted. The user time before a dropped call goes to the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kactors.recordings.event_names import ENTER, EXIT, LOCK_ACQUIRED, LOCK_RELEASED, LOCK_START, Role, role_in_detail
+from kactors.recordings.fields import call_fields, call_result, fault_fields, signed_32
+from kactors.recordings.perf_script import PerfEvent
+from kactors.recordings.steps import Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
+from kactors.recordings.user_time import UserClock
+
+_NEEDED = {
+    "mmap": ("addr", "len", "prot", "flags", "fd"),
+    "munmap": ("addr", "len"),
+    "mprotect": ("start", "len", "prot"),
+    "madvise": ("start", "len_in", "behavior"),
+    "brk": ("brk",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedThread:
+    """One thread: its last name, its steps, and when it was first seen, in ns after the recording's first event."""
+
+    tid: int
+    comm: str
+    steps: tuple[Step, ...]
+    start_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedStep:
+    """A step and when it takes effect on the address space: mmap and brk at their exit, all else when it begins."""
+
+    at_ns: int
+    step: Step
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    name: str
+    fields: dict[str, int]
+    user_ns: int
+    at_ns: int
+    slot: int
+
+
+class ProcessHistory:
+    """Hears all events of a recording in the order of time and writes down what the threads `tids` do.
+
+    `changes` are the steps of all threads, not in order; `failed_calls` counts the calls that are no steps because they
+    failed; `bad_lines` are the lines whose events lack a field that is needed.
+    """
+
+    def __init__(self, tids: frozenset[int], tracing_ns: int) -> None:
+        self._threads = {tid: _Thread(tid, tracing_ns, self) for tid in tids}
+        self._on_cpu: dict[int, _Thread | None] = {}
+        self.changes: list[TimedStep] = []
+        self.failed_calls = 0
+        self.bad_lines: list[int] = []
+
+    def hear(self, event: PerfEvent) -> None:
+        """Takes the next event, of whatever task: it may push one of the threads from its CPU."""
+        thread = self._threads.get(event.tid)
+        there = self._on_cpu.get(event.cpu)
+        if there is not thread:
+            self._on_cpu[event.cpu] = thread
+            if there is not None:
+                there.clock.gone(event.at_ns)
+            if thread is not None:
+                self._moved(thread, event)
+        if thread is not None:
+            thread.hear(event)
+
+    def _moved(self, thread: _Thread, event: PerfEvent) -> None:
+        old = thread.cpu
+        if old is not None and old != event.cpu and self._on_cpu.get(old) is thread:
+            thread.clock.gone(event.at_ns)
+            self._on_cpu[old] = None
+        thread.cpu = event.cpu
+
+    def threads(self, first_ns: int) -> tuple[RecordedThread, ...]:
+        """The threads that did something, by tid. To be asked once, at the end: it ends the calls that are open."""
+        return tuple(
+            RecordedThread(tid, thread.comm, steps, thread.start_ns - first_ns)
+            for tid, thread in sorted(self._threads.items())
+            if (steps := thread.finished())
+        )
+
+
+class _Thread:
+    """One thread while the recording is read."""
+
+    def __init__(self, tid: int, tracing_ns: int, history: ProcessHistory) -> None:
+        self.tid = tid
+        self.comm = ""
+        self.cpu: int | None = None
+        self.start_ns = -1
+        self.clock = UserClock(tracing_ns)
+        self._history = history
+        self._steps: list[Step | None] = []  # None: a call that is open or was dropped
+        self._call: _OpenCall | None = None
+        self._carried_ns = 0
+
+    def hear(self, event: PerfEvent) -> None:
+        if self.start_ns < 0:
+            self.start_ns = event.at_ns
+        self.comm = event.comm
+        role = role_in_detail(event.event, event.args)
+        clock, at_ns = self.clock, event.at_ns
+        if role is Role.FAULT:
+            self._fault(event)
+        elif role is Role.ENTER:
+            self._enter(event)
+        elif role is Role.EXIT:
+            self._exit(event)
+        elif role is Role.FAULT_WORK:
+            clock.fault_work(at_ns, _locking(event))
+        elif role is Role.INTERRUPT_ENTRY:
+            clock.interrupt_entered(at_ns)
+        elif role is Role.INTERRUPT_EXIT:
+            clock.interrupt_left(at_ns)
+        elif role is Role.SWITCH:
+            clock.switched(at_ns)
+        else:
+            clock.seen(at_ns)
+
+    def finished(self) -> tuple[Step, ...]:
+        self._abandon()
+        return tuple(step for step in self._steps if step is not None)
+
+    def _fault(self, event: PerfEvent) -> None:
+        fields = fault_fields(event.args)
+        if fields is None:
+            self._history.bad_lines.append(event.line)
+        if fields is None or fields.address is None:
+            self.clock.seen(event.at_ns)
+            return
+        # In a call all the time is the kernel's.
+        user_ns = self._user_ns(event.at_ns) if self._call is None else 0
+        step = Fault(user_ns, fields.address, fields.write, fields.instruction)
+        self._steps.append(step)
+        self._history.changes.append(TimedStep(event.at_ns, step))
+        self.clock.step_ended(event.at_ns, fault=True)
+
+    def _enter(self, event: PerfEvent) -> None:
+        name = event.event.removeprefix(ENTER)
+        fields = call_fields(event.args)
+        if "len" in fields:  # what madvise's len_in was called
+            fields.setdefault("len_in", fields["len"])
+        if not all(needed in fields for needed in _NEEDED[name]):
+            self._history.bad_lines.append(event.line)
+            self.clock.seen(event.at_ns)
+            return
+        if self._call is not None:
+            self._abandon()
+            self.clock.step_ended(event.at_ns)  # when the lost exit was is not known
+        self._call = _OpenCall(name, fields, self._user_ns(event.at_ns), event.at_ns, len(self._steps))
+        self._steps.append(None)
+
+    def _exit(self, event: PerfEvent) -> None:
+        call, result = self._call, call_result(event.args)
+        if result is None:
+            self._history.bad_lines.append(event.line)
+        if call is None or result is None or call.name != event.event.removeprefix(EXIT):
+            self._abandon()
+        else:
+            self._call = None
+            self._ended(call, result, event.at_ns)
+        self.clock.step_ended(event.at_ns)
+
+    def _ended(self, call: _OpenCall, result: int, at_ns: int) -> None:
+        step = None if _failed(call, result) else _step(call, result)
+        if step is None:
+            self._history.failed_calls += 1
+            self._carried_ns += call.user_ns
+            return
+        # The exit of mmap may be later than another thread's munmap of the same place, never earlier.
+        effect_ns = at_ns if isinstance(step, Mmap | Brk) else call.at_ns
+        self._keep(call, step, effect_ns)
+
+    def _abandon(self) -> None:
+        """The open call, if any, will have no exit."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        step = _step(call, None)
+        if step is None:
+            self._carried_ns += call.user_ns
+        else:
+            self._keep(call, step, call.at_ns)
+
+    def _keep(self, call: _OpenCall, step: Step, effect_ns: int) -> None:
+        self._steps[call.slot] = step
+        self._history.changes.append(TimedStep(effect_ns, step))
+
+    def _user_ns(self, at_ns: int) -> int:
+        carried, self._carried_ns = self._carried_ns, 0
+        return self.clock.take(at_ns) + carried
+
+
+def _locking(event: PerfEvent) -> bool | None:
+    if event.event == LOCK_START:
+        return True
+    if event.event == LOCK_ACQUIRED:
+        return "success=false" not in event.args
+    return False if event.event == LOCK_RELEASED else None
+
+
+def _failed(call: _OpenCall, result: int) -> bool:
+    if call.name == "brk":  # which never says an errno: it returns the end that the heap has then
+        return call.fields["brk"] not in {0, result}
+    return result < 0
+
+
+def _step(call: _OpenCall, result: int | None) -> Step | None:
+    """The step of a call that returned `result`, None where only the result could tell what it did."""
+    fields, user_ns = call.fields, call.user_ns
+    match call.name:
+        case "munmap":
+            return Munmap(user_ns, fields["addr"], fields["len"])
+        case "mprotect":
+            return Mprotect(user_ns, fields["start"], fields["len"], fields["prot"])
+        case "madvise":
+            return Madvise(user_ns, fields["start"], fields["len_in"], fields["behavior"])
+    if result is None:
+        return None
+    if call.name == "brk":
+        return Brk(user_ns, result)
+    fd = signed_32(fields["fd"])
+    return Mmap(user_ns, result, fields["len"], fields["prot"], fields["flags"], fd, fields["addr"])

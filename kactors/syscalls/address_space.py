@@ -1,0 +1,102 @@
+"""mmap, munmap, mprotect and madvise: the writers (protocols.md D1 to D5)."""
+
+from __future__ import annotations
+
+from kactors.cpu import Cpu
+from kactors.fault_policy import FaultPolicy
+from kactors.syscalls.unmap import change_protection, detach_tables, finish_unmap, unmap_vmas
+from protocols.vma import (
+    DetachRegion,
+    MergeRegion,
+    MmapRegion,
+    PutVma,
+    RegionMapped,
+    RegionVmas,
+    SetVmaFlags,
+    SplitRegion,
+    VmaKind,
+    VmaSnapshot,
+)
+
+ANYWHERE = -1
+
+
+async def mmap(
+    cpu: Cpu, length: int, *, address: int = ANYWHERE, readable: bool = True, writable: bool = True, kind: VmaKind
+) -> int:
+    """D2: map ``length`` bytes; return the address. ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE."""
+    await cpu.down_write()
+    request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)
+    mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
+    await cpu.up_write()
+    return mapped.address
+
+
+async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
+    """D3: detach the VMAs, clear their PTEs, flush, free. 4.16 holds mmap_sem for writing over all of it."""
+    await cpu.down_write()
+    region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
+    cpu.spend(cpu.machine.unmap_ns)
+    downgraded = policy.munmap_downgrades and bool(region.vmas)
+    if downgraded:
+        await cpu.downgrade_write()
+    if region.vmas:
+        gather = await unmap_vmas(cpu, policy, region.vmas, start, end)
+        await detach_tables(cpu, start, end, gather)
+        await finish_unmap(cpu, start, end, gather)
+        for vma in region.vmas:
+            cpu.say(cpu.directory.mm, PutVma(vma_id=vma.vma_id))
+    await (cpu.up_read() if downgraded else cpu.up_write())
+
+
+async def mprotect(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, readable: bool, writable: bool) -> None:
+    """D4: split, then change flags and PTEs of whole VMAs inside a write section, then merge.
+
+    The kernel tries to merge first; the result is the same areas.
+    """
+    await cpu.down_write()
+    region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
+    for vma in region.vmas:
+        await policy.write_begin(cpu, vma)
+        set_flags(cpu, vma, readable=readable, writable=writable, hugepage=vma.hugepage)
+        if not writable:
+            await change_protection(cpu, vma.start, vma.end, writable=False)
+        await policy.write_end(cpu, vma)
+    await cpu.ask_until_served(cpu.directory.mm, MergeRegion(start=start, end=end))
+    await cpu.up_write()
+
+
+def set_flags(cpu: Cpu, vma: VmaSnapshot, *, readable: bool, writable: bool, hugepage: bool) -> None:
+    """Write a VMA's flags."""
+    cpu.spend(cpu.machine.atomic_ns)
+    flags = SetVmaFlags(vma_id=vma.vma_id, readable=readable, writable=writable, hugepage=hugepage)
+    cpu.say(cpu.directory.mm, flags)
+
+
+async def madvise_hugepage(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
+    """D5: MADV_HUGEPAGE marks whole VMAs for khugepaged."""
+    await cpu.down_write()
+    region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
+    for vma in region.vmas:
+        await policy.write_begin(cpu, vma)
+        set_flags(cpu, vma, readable=vma.readable, writable=vma.writable, hugepage=True)
+        await policy.write_end(cpu, vma)
+    await cpu.ask_until_served(cpu.directory.mm, MergeRegion(start=start, end=end))
+    await cpu.up_write()
+
+
+async def madvise_dontneed(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
+    """D5: drop the pages but keep the areas, under mmap_sem held for reading."""
+    await cpu.down_read()
+    vmas: list[VmaSnapshot] = []
+    address = start
+    while address < end:
+        vma = await cpu.find_vma(address)
+        if vma is None:
+            address += cpu.machine.page_size
+            continue
+        vmas.append(vma)
+        address = vma.end
+    gather = await unmap_vmas(cpu, policy, vmas, start, end)
+    await finish_unmap(cpu, start, end, gather)
+    await cpu.up_read()

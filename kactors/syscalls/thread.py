@@ -1,0 +1,169 @@
+"""A user thread: what a workload's program may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kactors.cpu import Cpu
+from kactors.kernel.accounting import Spent
+from kactors.kernel.pte import allows, mk_pte, pte_pfn
+from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.syscalls import address_space
+from protocols.page_table import PmdState
+from protocols.tracepoints import FaultDone, PageFaultUser, RecordDone, SyscallDone, UserStore
+from protocols.vma import VmaKind
+
+
+class UserThread:
+    """The program's handle on the machine; every method takes virtual time.
+
+    Args:
+        number: the workload's number of the thread; 0 is the one that sets up.
+        cpu: where it runs (threads do not migrate).
+        policy: serves its faults.
+        start: starts another thread by number.
+    """
+
+    def __init__(self, number: int, cpu: Cpu, policy: FaultPolicy, start: Callable[[UserThread, int], None]) -> None:
+        self.number = number
+        self.cpu = cpu
+        self._policy = policy
+        self._start = start
+
+    @property
+    def page_size(self) -> int:
+        """Bytes a page."""
+        return self.cpu.machine.page_size
+
+    def pick(self, label: str, n: int) -> int:
+        """Draw from ``range(n)`` for a decision of this program."""
+        return self.cpu.engine.choices.pick(f"{label}.{self.number}", n)
+
+    def start(self, number: int) -> None:
+        """Start another thread of the workload."""
+        self._start(self, number)
+
+    async def compute(self, ns: int) -> None:
+        """Run user code for ``ns``."""
+        await self.cpu.compute(ns)
+
+    def record_done(self) -> None:
+        """Count one unit of the workload's own result."""
+        self.cpu.note(RecordDone(thread=self.number))
+
+    # --- memory accesses -----------------------------------------------------------------------------------------------
+
+    async def touch(self, address: int, *, write: bool = True) -> bool:
+        """Load or store one byte; faults as often as it takes. False: SIGSEGV, the access did not happen."""
+        cpu = self.cpu
+        vpn = address >> cpu.machine.page_shift
+        cpu.mode = Spent.USER
+        while True:
+            # What other CPUs did to this CPU's TLB up to this very instant has to count.
+            await cpu.sync()
+            pte = cpu.tlb.lookup(vpn, write=write)
+            if pte is not None:
+                if write and cpu.engine.listens(UserStore):
+                    cpu.note(UserStore(vpn=vpn, pfn=pte_pfn(pte), cpu=cpu.cpu_id))
+                return True
+            if not await self._walk(vpn, address, write=write) and not await self._fault(address, write=write):
+                return False
+
+    async def _walk(self, vpn: int, address: int, *, write: bool) -> bool:
+        """The hardware's page table walk: fill the TLB; False is a page fault."""
+        cpu = self.cpu
+        tlb = cpu.tlb
+        flushes = tlb.flushes
+        pmd = tlb.pmd(vpn)
+        if pmd is None:
+            pmd = await cpu.read_pmd(address)
+            if pmd.state is PmdState.NONE:
+                return False
+            if tlb.flushes == flushes:
+                tlb.fill_pmd(vpn, pmd)
+        if tlb.flushes != flushes:
+            return True
+        if pmd.state is PmdState.HUGE:
+            pte = mk_pte(pmd.pfn + cpu.pte_index(address), write=True)
+        else:
+            pte = await cpu.read_pte(pmd.table, address)
+        if not allows(pte, write=write):
+            return False
+        if tlb.flushes == flushes:  # else an invalidation overtook this walk: its result is void
+            tlb.fill(vpn, pte)
+        return True
+
+    async def _fault(self, address: int, *, write: bool) -> bool:
+        cpu = self.cpu
+        began_ns = cpu.clock_ns
+        cpu.mode = Spent.FAULT
+        if cpu.engine.listens(PageFaultUser):
+            cpu.note(PageFaultUser(address=address, write=write))
+        cpu.spend(cpu.machine.fault_entry_ns)
+        path = await self._policy.fault(cpu, address, write=write)
+        cpu.spend(cpu.machine.fault_exit_ns)
+        cpu.note(FaultDone(address=address, duration=cpu.clock_ns - began_ns, path=path))
+        await cpu.return_to_user()
+        return path is not FaultPath.SIGSEGV
+
+    # --- system calls --------------------------------------------------------------------------------------------------
+
+    async def mmap(
+        self,
+        length: int,
+        *,
+        address: int = address_space.ANYWHERE,
+        readable: bool = True,
+        writable: bool = True,
+        kind: VmaKind = VmaKind.ANON,
+    ) -> int:
+        """Map an area, private; return its address."""
+        began_ns = self._enter()
+        length = self._pages(length)
+        mapped = await address_space.mmap(
+            self.cpu, length, address=address, readable=readable, writable=writable, kind=kind
+        )
+        await self._leave("mmap", began_ns)
+        return mapped
+
+    async def munmap(self, address: int, length: int) -> None:
+        """Unmap [address, address + length), rounded to pages."""
+        began_ns = self._enter()
+        await address_space.munmap(self.cpu, self._policy, address, address + self._pages(length))
+        await self._leave("munmap", began_ns)
+
+    async def mprotect(self, address: int, length: int, *, readable: bool = True, writable: bool) -> None:
+        """Change the protection of [address, address + length)."""
+        began_ns = self._enter()
+        end = address + self._pages(length)
+        await address_space.mprotect(self.cpu, self._policy, address, end, readable=readable, writable=writable)
+        await self._leave("mprotect", began_ns)
+
+    async def madvise_dontneed(self, address: int, length: int) -> None:
+        """Drop the pages of [address, address + length); the next access finds zeroes."""
+        began_ns = self._enter()
+        await address_space.madvise_dontneed(self.cpu, self._policy, address, address + self._pages(length))
+        await self._leave("madvise", began_ns)
+
+    async def madvise_hugepage(self, address: int, length: int) -> None:
+        """Let khugepaged collapse [address, address + length)."""
+        began_ns = self._enter()
+        await address_space.madvise_hugepage(self.cpu, self._policy, address, address + self._pages(length))
+        await self._leave("madvise", began_ns)
+
+    def _pages(self, length: int) -> int:
+        return -(-length // self.page_size) * self.page_size
+
+    def _enter(self) -> int:
+        cpu = self.cpu
+        began_ns = cpu.clock_ns
+        cpu.mode = Spent.SYSCALL
+        cpu.spend(cpu.machine.syscall_ns // 2)
+        return began_ns
+
+    async def _leave(self, name: str, began_ns: int) -> None:
+        cpu = self.cpu
+        cpu.spend(cpu.machine.syscall_ns - cpu.machine.syscall_ns // 2)
+        if cpu.engine.listens(SyscallDone):
+            cpu.note(SyscallDone(name=name, duration=cpu.clock_ns - began_ns))
+        await cpu.return_to_user()

@@ -1,0 +1,140 @@
+"""Clearing page tables: the part that munmap, MADV_DONTNEED and mprotect share (protocols.md D3 to D5, F1 to F8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kactors.cpu import Cpu
+from kactors.fault_policy import FaultPolicy
+from protocols.page_table import (
+    DetachTables,
+    HugeZapped,
+    Pmd,
+    PmdState,
+    ProtectPtes,
+    PtesProtected,
+    SplitHuge,
+    TablesDetached,
+    ZapHuge,
+)
+from protocols.tracepoints import RangeDiscarded
+from protocols.vma import VmaSnapshot
+
+
+class Gather:
+    """mmu_gather: the frames and tables taken out of the page tables, not to be freed before the TLBs forget them.
+
+    Attributes:
+        pfns: small pages.
+        huge: first frames of huge pages.
+        tables: page tables.
+        flushed: how many of ``pfns`` no TLB can hold any more.
+    """
+
+    def __init__(self) -> None:
+        self.pfns: list[int] = []
+        self.huge: list[int] = []
+        self.tables: list[int] = []
+        self.flushed = 0
+
+
+def pmd_ranges(cpu: Cpu, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield [start, end) cut at PMD borders."""
+    size = cpu.machine.pmd_size
+    while start < end:
+        border = min((start // size + 1) * size, end)
+        yield start, border
+        start = border
+
+
+async def unmap_vmas(cpu: Cpu, policy: FaultPolicy, vmas: Sequence[VmaSnapshot], start: int, end: int) -> Gather:
+    """unmap_page_range for each VMA: inside a write section, clear its PTEs in [start, end)."""
+    gather = Gather()
+    size = cpu.machine.page_size
+    if cpu.engine.listens(RangeDiscarded):
+        cpu.note(RangeDiscarded(first=start // size, last=-(-end // size)))
+    for vma in vmas:
+        await policy.write_begin(cpu, vma)
+        for first, last in pmd_ranges(cpu, max(vma.start, start), min(vma.end, end)):
+            await _zap_pmd_range(cpu, first, last, gather)
+        await policy.write_end(cpu, vma)
+    return gather
+
+
+async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
+    pmd = await cpu.read_pmd(start)
+    if pmd.state is PmdState.HUGE and end - start == cpu.machine.pmd_size:
+        await _zap_huge(cpu, start, gather)
+        return
+    table = await small_table(cpu, pmd, start)
+    if table < 0:
+        return
+    await cpu.pte_lock(table, start)
+    first = cpu.pte_index(start)
+    gather.pfns.extend(await cpu.zap_ptes(table, first, first + ((end - start) >> cpu.machine.page_shift)))
+    if len(gather.pfns) - gather.flushed >= cpu.machine.mmu_gather_pages:
+        # The batch is full: it has to be flushed before the PTE lock is dropped (force_flush in zap_pte_range).
+        await cpu.flush_tlb(start, end)
+        gather.flushed = len(gather.pfns)
+    cpu.pte_unlock(table)
+
+
+async def small_table(cpu: Cpu, pmd: Pmd, address: int) -> int:
+    """Return the page table at a PMD, after splitting a huge page that stands there; -1 when there is none."""
+    if pmd.state is PmdState.HUGE:
+        await cpu.pmd_lock(address)
+        pmd = await cpu.ask(cpu.directory.mm, SplitHuge(address=address))
+        cpu.pmd_unlock(address)
+        base = address // cpu.machine.pmd_size * cpu.machine.pmd_size
+        await cpu.flush_tlb(base, base + cpu.machine.pmd_size)
+    return pmd.table
+
+
+async def _zap_huge(cpu: Cpu, address: int, gather: Gather) -> None:
+    await cpu.pmd_lock(address)
+    zapped: HugeZapped = await cpu.ask(cpu.directory.mm, ZapHuge(address=address))
+    cpu.pmd_unlock(address)
+    gather.huge.append(zapped.pfn)
+    if zapped.table >= 0:
+        gather.tables.append(zapped.table)
+
+
+async def detach_tables(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
+    """free_pgtables: take out the page tables that no VMA needs any more."""
+    detached: TablesDetached = await cpu.ask(cpu.directory.mm, DetachTables(start=start, end=end))
+    gather.tables.extend(detached.tables)
+
+
+async def finish_unmap(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
+    """tlb_finish_mmu: flush what is not flushed yet, then free pages, then page tables."""
+    freed_tables = bool(gather.tables)
+    if freed_tables or gather.huge or len(gather.pfns) > gather.flushed:
+        await cpu.flush_tlb(start, end, freed_tables=freed_tables)
+    if freed_tables and cpu.machine.tlb == "tlbie":
+        # Nobody was interrupted, so a walker with irqs off may still be inside: stands for the RCU-sched grace period.
+        await cpu.synchronize()
+    await cpu.free_pages(tuple(gather.pfns))
+    if gather.huge:
+        await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
+    for table in gather.tables:
+        await cpu.put_page(await cpu.free_table(table))
+
+
+async def change_protection(cpu: Cpu, start: int, end: int, *, writable: bool) -> None:
+    """D4: set the permission of every present PTE in the range, and flush when one lost some."""
+    changed = 0
+    for first, last in pmd_ranges(cpu, start, end):
+        table = await small_table(cpu, await cpu.read_pmd(first), first)
+        if table < 0:
+            continue
+        await cpu.pte_lock(table, first)
+        index = cpu.pte_index(first)
+        pages = (last - first) >> cpu.machine.page_shift
+        request = ProtectPtes(first=index, last=index + pages, writable=writable)
+        protected: PtesProtected = await cpu.ask(cpu.ptl(table), request)
+        cpu.pte_unlock(table)
+        changed += protected.changed
+    if changed:
+        await cpu.flush_tlb(start, end)
+
+

@@ -1,0 +1,140 @@
+"""The composition root: the only file that names concrete actors, policies, workloads and machines together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kactors.allocator import Allocator
+from kactors.context import Directory
+from kactors.cpu import Cpu, Thread
+from kactors.engine.choices import Choices
+from kactors.engine.engine import Engine, Limits
+from kactors.fault_policy import FaultPolicy
+from kactors.khugepaged import Khugepaged
+from kactors.machines import load_machine
+from kactors.mm import Mm
+from kactors.policies import load_policy
+from kactors.ptl import Ptl
+from kactors.syscalls import UserThread
+from kactors.workloads import Workload, load_workload
+from protocols.machine import Machine
+from protocols.scenario import Scenario
+from protocols.tracepoints import WorkersStarted
+
+START_SPREAD_NS = 2_000
+"""Workers leave the start barrier within this time: assumed."""
+
+
+@dataclass
+class System:
+    """One machine with one process on it, ready to run.
+
+    Attributes:
+        engine: its virtual time.
+        machine: its profile.
+        policy: serves its faults.
+        workload: what its threads do.
+        workers: how many of them.
+    """
+
+    engine: Engine
+    machine: Machine
+    policy: FaultPolicy
+    workload: Workload
+    workers: int
+    mm: Mm
+    allocator: Allocator
+    khugepaged: Khugepaged
+    cpus: tuple[Cpu, ...]
+
+    def ptls(self) -> list[Ptl]:
+        """Return every page table made so far, freed ones too."""
+        return [actor for actor in self.engine.actors if isinstance(actor, Ptl)]
+
+    def finish(self) -> None:
+        """Account for the time up to the end."""
+        for cpu in self.cpus:
+            cpu.finish(self.engine.now_ns)
+
+
+def build(
+    scenario: Scenario,
+    choices: Choices,
+    *,
+    limits: Limits | None = None,
+    workload: Workload | None = None,
+    policy: FaultPolicy | None = None,
+) -> System:
+    """Make the actors of a scenario and post their first events.
+
+    Args:
+        scenario: what to build.
+        choices: who decides what the model leaves open.
+        limits: when to stop; by default the scenario's.
+        workload: replaces the scenario's workload.
+        policy: replaces the scenario's policy.
+
+    Raises:
+        UsageError: the scenario names something that does not exist.
+    """
+    machine = load_machine(scenario.machine, cpus=scenario.cpus, costs=scenario.costs)
+    policy = policy or load_policy(scenario.policy)
+    workload = workload or load_workload(scenario.workload, scenario.options)
+    engine = Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
+    directory = Directory(machine)
+    cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))
+    directory.cpus = cpus
+    allocator = Allocator(engine, machine, lambda: list(cpus))
+    new_table = partial(Ptl, engine, machine)
+    mm = Mm(engine, machine, scenario.bounds, new_table, allocator)
+    directory.mm, directory.allocator = mm, allocator
+    khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
+    workers = scenario.threads or workload.workers(machine.cpus)
+    system = System(engine, machine, policy, workload, workers, mm, allocator, khugepaged, cpus)
+    for cpu in cpus:
+        cpu.bounded = scenario.bounds.spf_inflight_max is not None
+        cpu.huge_faults = scenario.khugepaged.fault_huge
+    _populate(system)
+    if scenario.khugepaged.scan_sleep_millisecs:
+        khugepaged.start()
+    return system
+
+
+def _populate(system: System) -> None:
+    """Give every thread its CPU: the main thread CPU 0, the workers all CPUs in turn; start the main thread."""
+    cpus = system.cpus
+
+    def home(number: int) -> Cpu:
+        return cpus[0] if number == 0 else cpus[(number - 1) % len(cpus)]
+
+    def start(parent: UserThread, number: int) -> None:
+        parent.cpu.start_thread(number, home(number), system.workers + 1)
+
+    for number in range(system.workers + 1):
+        thread = UserThread(number, home(number), system.policy, start)
+        home(number).add_thread(Thread(number, _program(system, thread)))
+    cpus[0].start_thread(0, cpus[0], 1)
+
+
+def _program(system: System, thread: UserThread) -> Callable[[], Coroutine[Any, Any, None]]:
+    if thread.number:
+        return partial(_work, system, thread)
+    return partial(_main, system, thread)
+
+
+async def _main(system: System, thread: UserThread) -> None:
+    """The main thread: set up alone (no speculation, mm_users is 1), then start the workers and wait for them."""
+    await system.workload.set_up(thread, system.workers)
+    await thread.cpu.sync()
+    thread.cpu.note(WorkersStarted(workers=system.workers))
+    for number in range(1, system.workers + 1):
+        thread.start(number)
+
+
+async def _work(system: System, thread: UserThread) -> None:
+    """A worker. It leaves the start barrier a little after the others or before them, as threads do."""
+    await thread.compute(thread.pick("start", START_SPREAD_NS))
+    await system.workload.work(thread)

@@ -1,0 +1,41 @@
+"""What a workload is: how many threads, what the first one sets up, what each of the others does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from kactors.syscalls import UserThread
+
+
+class Workload(ABC):
+    """One program. Thread 0 is its main thread: it sets up and starts the workers, which are numbered from 1.
+
+    Attributes:
+        name: as on the command line.
+        unit: what ``record_done`` counts.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str] = "records"
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Workload:
+        """Build it from a scenario's options.
+
+        Raises:
+            UsageError: an unknown option, or a value out of range.
+        """
+
+    @abstractmethod
+    def workers(self, cpus: int) -> int:
+        """Return how many workers run when the scenario does not say."""
+
+    async def set_up(self, thread: UserThread, workers: int) -> None:
+        """What the main thread does before it starts the workers."""
+
+    @abstractmethod
+    async def work(self, thread: UserThread) -> None:
+        """What worker ``thread.number`` (1, 2, ...) does; returning ends the thread."""

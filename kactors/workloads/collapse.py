@@ -1,0 +1,66 @@
+"""Threads that touch and drop a madvised area while khugepaged collapses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from kactors.syscalls import UserThread
+from kactors.workloads.base import Workload
+from kactors.workloads.options import Options
+
+
+class CollapseOptions(Options):
+    """``pmds``: PMD ranges in the area; ``rounds``: passes of each thread; ``dontneed``: one pass in how many drops pages."""
+
+    pmds: Annotated[int, Field(ge=1)] = 4
+    rounds: Annotated[int, Field(ge=1)] = 4
+    dontneed: Annotated[int, Field(ge=1)] = 2
+    compute_ns: Annotated[int, Field(ge=0)] = 500
+    t: Annotated[int, Field(ge=1)] | None = None
+
+
+class Collapse(Workload):
+    """What the khugepaged recording's program does: each thread works on its own share of one MADV_HUGEPAGE area."""
+
+    name: ClassVar[str] = "collapse"
+    unit: ClassVar[str] = "passes"
+
+    def __init__(self, options: CollapseOptions) -> None:
+        self._options = options
+        self._start = 0
+        self._workers = 0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Collapse:
+        """Build it from a scenario's options."""
+        return cls(CollapseOptions.parse(cls.name, options))
+
+    def workers(self, cpus: int) -> int:
+        """Return the option t, or a thread a CPU."""
+        return self._options.t or cpus
+
+    async def set_up(self, thread: UserThread, workers: int) -> None:
+        """Map the area and mark it MADV_HUGEPAGE."""
+        self._workers = workers
+        size = thread.cpu.machine.pmd_size
+        length = (self._options.pmds + 1) * size
+        mapped = await thread.mmap(length)
+        self._start = -(-mapped // size) * size
+        await thread.madvise_hugepage(self._start, self._options.pmds * size)
+
+    async def work(self, thread: UserThread) -> None:
+        """Touch every page of the own share, again and again; now and then give the pages back."""
+        options = self._options
+        size = thread.cpu.machine.pmd_size
+        for number in range(options.rounds):
+            for pmd in range(thread.number - 1, options.pmds, self._workers):
+                base = self._start + pmd * size
+                for address in range(base, base + size, thread.page_size):
+                    await thread.touch(address)
+                    await thread.compute(options.compute_ns)
+                if (number + 1) % options.dontneed == 0:
+                    await thread.madvise_dontneed(base, size)
+            thread.record_done()

@@ -1,0 +1,86 @@
+"""The page allocator: per-CPU lists refill from and drain to the zone; reclaim and the OOM killer behind them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocols.base import Count, Message, PageCount, Pfn
+from protocols.scheduling import CLIENTS
+
+
+class AllocPages(Message, sender=CLIENTS, receiver=("allocator",), reply=("PagesAllocated", "ReclaimNeeded")):
+    """Take ``count`` blocks of an order from the buddy lists under zone->lock (G1, G3)."""
+
+    order: Count
+    count: Count
+    memalloc: bool
+
+
+class PagesAllocated(Message, sender=("allocator",), receiver=CLIENTS):
+    """The first frame of each block; fewer than asked when memory runs low, at least one."""
+
+    pfns: tuple[Pfn, ...]
+
+
+class ReclaimNeeded(Message, sender=("allocator",), receiver=CLIENTS):
+    """Even the min watermark forbids it: the caller must reclaim by itself."""
+
+
+class DirectReclaim(Message, sender=CLIENTS, receiver=("allocator",), reply=("Reclaimed",)):
+    """One round of direct reclaim: 32 pages at most."""
+
+
+class Reclaimed(Message, sender=("allocator",), receiver=CLIENTS):
+    """How many pages this round freed."""
+
+    pages: PageCount
+
+
+class FreePages(Message, sender=CLIENTS, receiver=("allocator",), reply=("PagesFreed",)):
+    """Give blocks back to the buddy lists under zone->lock."""
+
+    order: Count
+    pfns: tuple[Pfn, ...]
+
+
+class PagesFreed(Message, sender=("allocator",), receiver=CLIENTS):
+    """Done."""
+
+
+class SplitPage(Message, sender=("mm",), receiver=("allocator",)):
+    """A huge page has been split: from now on its frames are freed one by one."""
+
+    pfn: Pfn
+    order: Count
+
+
+class OutOfMemory(Message, sender=CLIENTS, receiver=("allocator",), reply=("OomHandled",)):
+    """No progress in 16 rounds: drain every per-CPU list, then kill if that did not help."""
+
+
+class OomHandled(Message, sender=("allocator",), receiver=CLIENTS):
+    """True when the process was chosen as the victim; false when draining helped, or a kill is under way."""
+
+    killed: bool
+
+
+class DrainPages(Message, sender=("allocator",), receiver=("cpu",), reply=("PagesDrained",)):
+    """drain_all_pages: the CPU empties its per-CPU list."""
+
+
+class PagesDrained(Message, sender=("cpu",), receiver=("allocator",)):
+    """What the list held."""
+
+    pfns: tuple[Pfn, ...]
+
+
+class KswapdRound(Message, sender=("allocator",), receiver=("allocator",)):
+    """To oneself: kswapd reclaims one batch, until the high watermark."""
+
+
+RECLAIM_NEEDED: Final = ReclaimNeeded()
+DIRECT_RECLAIM: Final = DirectReclaim()
+PAGES_FREED: Final = PagesFreed()
+OUT_OF_MEMORY: Final = OutOfMemory()
+DRAIN_PAGES: Final = DrainPages()
+KSWAPD_ROUND: Final = KswapdRound()

@@ -1,0 +1,117 @@
+"""A machine profile: topology, page size and costs in ns, each with its source in the TOML file that it came from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Cost = Annotated[int, Field(ge=0)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Machine(BaseModel):
+    """What a run needs to know of the hardware and the kernel build. All costs are for one operation of one CPU.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, a missing one, or a value out of range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    cpus: Annotated[int, Field(ge=1, le=4096)]
+    page_size: Literal[4096, 16384, 65536]
+    tlb: Literal["ipi", "tlbie"]
+    pmd_pages: Literal[256, 512]
+    """Pages that one page table maps: 512 on x86, 256 on POWER8 with 64 KiB pages."""
+
+    cpus_per_core: Positive
+    cores_per_cache: Positive
+    """Cores that share a last-level cache."""
+    caches_per_socket: Positive
+
+    line_core_ns: Cost
+    line_cache_ns: Cost
+    line_socket_ns: Cost
+    line_remote_ns: Cost
+    atomic_ns: Cost
+    jitter_percent: Percent
+
+    fault_entry_ns: Cost
+    fault_exit_ns: Cost
+    syscall_ns: Cost
+    find_vma_ns: Cost
+    vma_adjust_ns: Cost
+    map_ns: Cost
+    unmap_ns: Cost
+    rmap_lru_ns: Cost
+    zap_pte_ns: Cost
+    clear_page_ns: Cost
+    clear_huge_ns: Cost
+    copy_huge_ns: Cost
+
+    mmu_gather_pages: Positive
+    """Pages that munmap collects before it must flush under the PTE lock."""
+
+    irq_toggle_ns: Cost
+    tlb_flush_page_ns: Cost
+    tlb_flush_full_ns: Cost
+    tlb_flush_ceiling_pages: Positive
+    tlbie_ns: Cost
+    ipi_send_ns: Cost
+    ipi_delivery_ns: Cost
+    ipi_handler_ns: Cost
+    idle_exit_ns: Cost
+
+    switch_ns: Cost
+    wake_ns: Cost
+    slice_ns: Positive
+    rwsem_steal_percent: Percent
+    """How often a spinning writer beats the wake-up of readers at the head of the queue."""
+    rwsem_handoff_ns: Cost
+    """How long the first queued writer waits before spinners may not overtake it; 0: never (before 5.3)."""
+
+    pcp_ns: Cost
+    pcp_batch: Positive
+    pcp_high: Positive
+    zone_lock_ns: Cost
+    zone_page_ns: Cost
+    reclaim_page_ns: Cost
+    memory_mib: Positive
+    page_cache_mib: Cost
+    """Clean page cache: what reclaim can turn into free memory."""
+
+    @cached_property
+    def page_shift(self) -> int:
+        """log2 of the page size."""
+        return self.page_size.bit_length() - 1
+
+    @cached_property
+    def pmd_size(self) -> int:
+        """Bytes that one PMD entry maps."""
+        return self.page_size * self.pmd_pages
+
+    @cached_property
+    def huge_order(self) -> int:
+        """Allocation order of a huge page."""
+        return self.pmd_pages.bit_length() - 1
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int, int]]:
+        core, cache = self.cpus_per_core, self.cpus_per_core * self.cores_per_cache
+        socket = cache * self.caches_per_socket
+        return [(cpu // core, cpu // cache, cpu // socket) for cpu in range(self.cpus)]
+
+    def transfer_ns(self, owner: int, reader: int) -> int:
+        """Return the cost of moving a cache line between two CPUs (-1: memory or khugepaged's CPU, as within a socket)."""
+        if owner < 0 or reader < 0:
+            return self.line_socket_ns
+        one, other = self._places[owner], self._places[reader]
+        if one[0] == other[0]:
+            return self.line_core_ns
+        if one[1] == other[1]:
+            return self.line_cache_ns
+        return self.line_socket_ns if one[2] == other[2] else self.line_remote_ns

@@ -1,0 +1,69 @@
+"""mmap_sem (mmap_lock since 5.8): a read-write semaphore with a FIFO queue and optimistic spinning of writers.
+
+Source: kernel/locking/rwsem-xadd.c of 4.16 for the queue; the handoff rule of 5.3 and later is a machine parameter.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocols.base import Count, Message
+from protocols.scheduling import CLIENTS
+
+
+class DownRead(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquired", "MustSleep")):
+    """Take mmap_sem for reading; a reader that must wait sleeps, it never spins."""
+
+
+class DownWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquired", "MustSleep")):
+    """Take mmap_sem for writing; while a running writer owns it the answer comes when the spinning ends."""
+
+
+class RetryWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquired", "MustSleep")):
+    """A woken writer, first in the queue, tries again."""
+
+
+class StopSpinning(Message, sender=("cpu",), receiver=("mm",)):
+    """The spinning writer's CPU needs to reschedule: the writer joins the queue, unless it owns the lock by now."""
+
+
+class MmapSemAcquired(Message, sender=("mm",), receiver=CLIENTS):
+    """The lock is the caller's."""
+
+
+class UpRead(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemReleased",)):
+    """Release a read lock; the last reader wakes the head of the queue."""
+
+
+class UpWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemReleased",)):
+    """Release the write lock: a spinner takes it, or the head of the queue is woken. Ends all per-VMA write locks."""
+
+
+class DowngradeWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemReleased",)):
+    """Turn the write lock into a read lock (munmap since 4.20); queued readers at the head enter with it."""
+
+
+class MmapSemReleased(Message, sender=("mm",), receiver=CLIENTS):
+    """Released; the caller pays for each thread that it has to wake."""
+
+    woken: Count
+
+
+class OwnerSleeps(Message, sender=CLIENTS, receiver=("mm",)):
+    """The writer that owns mmap_sem goes off its CPU: spinners give up and sleep."""
+
+
+class OwnerRuns(Message, sender=CLIENTS, receiver=("mm",)):
+    """The writer that owns mmap_sem is back on a CPU: new writers may spin again."""
+
+
+DOWN_READ: Final = DownRead()
+DOWN_WRITE: Final = DownWrite()
+RETRY_WRITE: Final = RetryWrite()
+STOP_SPINNING: Final = StopSpinning()
+MMAP_SEM_ACQUIRED: Final = MmapSemAcquired()
+UP_READ: Final = UpRead()
+UP_WRITE: Final = UpWrite()
+DOWNGRADE_WRITE: Final = DowngradeWrite()
+OWNER_SLEEPS: Final = OwnerSleeps()
+OWNER_RUNS: Final = OwnerRuns()

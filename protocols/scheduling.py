@@ -1,0 +1,53 @@
+"""Sleeping, waking, timers and the start of threads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocols.base import Count, Message
+
+CLIENTS: Final = ("cpu", "khugepaged")
+
+
+class MustSleep(Message, sender=("mm",), receiver=CLIENTS):
+    """The request waits in a queue: the caller gives up its CPU until Granted or Retry comes with the same tag."""
+
+
+class Granted(Message, sender=("mm",), receiver=CLIENTS):
+    """Wake-up: the sleeper owns what it asked for (a reader of mmap_sem, a VMA whose readers are gone)."""
+
+
+class Retry(Message, sender=("mm",), receiver=CLIENTS):
+    """Wake-up without ownership: a queued writer of mmap_sem runs again and must try to take it (spinners may win)."""
+
+
+class Resume(Message, sender=CLIENTS, receiver=CLIENTS):
+    """To oneself: the local clock has been reached by virtual time."""
+
+
+class Tick(Message, sender=("cpu",), receiver=("cpu",)):
+    """To oneself: the running thread's time slice is over and another thread is runnable."""
+
+
+class Dispatch(Message, sender=("cpu",), receiver=("cpu",)):
+    """To oneself: an idle CPU has left its idle state and picks the next thread."""
+
+
+class StartThread(Message, sender=("cpu",), receiver=("cpu",)):
+    """The first thread of the process starts another one, by number, on its CPU (clone)."""
+
+    thread: Count
+    mm_users: Count
+
+
+class Sigkill(Message, sender=("allocator",), receiver=("cpu",)):
+    """The OOM killer chose this process: its threads end when they next return to user mode."""
+
+
+MUST_SLEEP: Final = MustSleep()
+GRANTED: Final = Granted()
+RETRY: Final = Retry()
+RESUME: Final = Resume()
+TICK: Final = Tick()
+DISPATCH: Final = Dispatch()
+SIGKILL: Final = Sigkill()

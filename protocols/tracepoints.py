@@ -1,0 +1,211 @@
+"""What happened, for observers. Names follow the kernel's tracepoints where it has one."""
+
+from __future__ import annotations
+
+from protocols.base import (
+    Address,
+    Count,
+    CpuId,
+    Ns,
+    PageCount,
+    Pfn,
+    PteIndex,
+    PteValue,
+    TableId,
+    Tracepoint,
+    Vpn,
+)
+
+WHO = ("cpu", "khugepaged")
+
+
+class PageFaultUser(Tracepoint, sender=("cpu",)):
+    """exceptions:page_fault_user."""
+
+    address: Address
+    write: bool
+
+
+class FaultDone(Tracepoint, sender=("cpu",)):
+    """The fault handler returns after ``duration``; ``path`` is how it was served: spf, vma_lock or classic."""
+
+    address: Address
+    duration: Ns
+    path: str
+
+
+class SpfAbort(Tracepoint, sender=("cpu",)):
+    """pagefault:spf_*: a speculation gave up; ``reason`` is perf's counter name."""
+
+    address: Address
+    reason: str
+
+
+class VmEvent(Tracepoint, sender=(*WHO, "mm", "allocator")):
+    """One step of a /proc/vmstat counter, by its kernel name."""
+
+    name: str
+    count: Count
+
+
+class MmPageAlloc(Tracepoint, sender=WHO):
+    """kmem:mm_page_alloc for a fault: allocated, not yet mapped."""
+
+    pfn: Pfn
+    address: Address
+    cpu: CpuId
+
+
+class PageMapped(Tracepoint, sender=("ptl", "mm")):
+    """A frame became reachable through a page table entry (``order`` 9 or more: a huge one)."""
+
+    pfn: Pfn
+    vpn: Vpn
+    order: Count
+
+
+class PageDiscarded(Tracepoint, sender=("cpu",)):
+    """A page allocated and zeroed for a fault was thrown away unmapped; ``zeroing`` is the time that it cost."""
+
+    pfn: Pfn
+    address: Address
+    zeroing: Ns
+
+
+class MmPageFree(Tracepoint, sender=WHO):
+    """kmem:mm_page_free: the frame has left every page table and goes back to the allocator."""
+
+    pfn: Pfn
+    order: Count
+
+
+class IpiSend(Tracepoint, sender=WHO):
+    """ipi:ipi_send_cpumask: a sender starts to wait; ``kind`` is flush or sync."""
+
+    request: Count
+    kind: str
+    targets: Count
+
+
+class IpiDone(Tracepoint, sender=WHO):
+    """The last ack is in: who was last, and why it could not answer sooner."""
+
+    request: Count
+    kind: str
+    sent_at: Ns
+    wait: Ns
+    targets: Count
+    last_acker: CpuId
+
+
+class IpiServed(Tracepoint, sender=("cpu",)):
+    """The target ran the function; ``reason`` tells what delayed it, ``delayed`` for how long."""
+
+    sender: CpuId
+    kind: str
+    arrived_at: Ns
+    delayed: Ns
+    reason: str
+
+
+class MmapSemWait(Tracepoint, sender=WHO):
+    """mmap_lock: from start_locking to acquire_returned; ``slept`` when the caller gave up its CPU."""
+
+    write: bool
+    wait: Ns
+    slept: bool
+
+
+class MmapSemHold(Tracepoint, sender=("mm",)):
+    """mmap_lock_released: how long a writer held it."""
+
+    hold: Ns
+
+
+class SyscallDone(Tracepoint, sender=("cpu",)):
+    """syscalls:sys_exit_*: name and duration."""
+
+    name: str
+    duration: Ns
+
+
+class RecordDone(Tracepoint, sender=("cpu",)):
+    """The workload finished one unit of its own count (a record, an iteration)."""
+
+    thread: Count
+
+
+class WorkersStarted(Tracepoint, sender=("cpu",)):
+    """The single-threaded set-up is over: from here on the workload is measured."""
+
+    workers: Count
+
+
+class UserStore(Tracepoint, sender=("cpu",)):
+    """A user store returned: it went to ``pfn`` through the CPU's translation of ``vpn``."""
+
+    vpn: Vpn
+    pfn: Pfn
+    cpu: CpuId
+
+
+class PteSet(Tracepoint, sender=("ptl",)):
+    """An entry was written in a table that hangs at the PMD of ``pmd_address``."""
+
+    table: TableId
+    pmd_address: Address
+    index: PteIndex
+    value: PteValue
+
+
+class PmdChanged(Tracepoint, sender=("mm",)):
+    """A PMD entry changed: its new state and table (-1 = none)."""
+
+    address: Address
+    state: str
+    table: TableId
+
+
+class TableTouched(Tracepoint, sender=("ptl",)):
+    """A message reached a page table after it had been freed."""
+
+    table: TableId
+    toucher: str
+    request: str
+
+
+class RangeDiscarded(Tracepoint, sender=("cpu",)):
+    """munmap or MADV_DONTNEED is about to clear first..last-1: what was stored there may be gone from here on."""
+
+    first: Vpn
+    last: Vpn
+
+
+class PageCopied(Tracepoint, sender=("khugepaged",)):
+    """Collapse E7: one small page's content went to ``target`` (source -1: zeroes)."""
+
+    vpn: Vpn
+    source: Pfn
+    target: Pfn
+
+
+class CollapseDone(Tracepoint, sender=("khugepaged",)):
+    """huge_memory:mm_collapse_huge_page with the kernel's status name."""
+
+    address: Address
+    status: str
+    duration: Ns
+
+
+class Watermark(Tracepoint, sender=("allocator",)):
+    """The zone's free pages fell below (or rose above) a watermark: min, low or high."""
+
+    name: str
+    below: bool
+    free: PageCount
+
+
+class OomKill(Tracepoint, sender=("allocator",)):
+    """The OOM killer chose the process."""
+
+    free: PageCount
