@@ -140,7 +140,7 @@ class Allocator(Server):
         hold_ns = self._machine.zone_lock_ns + self._machine.zone_page_ns * blocks
         return self._line.write(self.engine.now_ns, client.cpu_id, hold_ns=hold_ns)
 
-    # --- reclaim -------------------------------------------------------------------------------------------------------
+    # --- reclaim -----------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         """Tell watermark crossings, and wake kswapd below low."""
@@ -180,7 +180,7 @@ class Allocator(Server):
         done_ns = self.engine.now_ns + max(pages, 1) * self._machine.reclaim_page_ns
         self.reply(done_ns, client, tag, Reclaimed(pages=pages))
 
-    # --- the OOM killer ------------------------------------------------------------------------------------------------
+    # --- the OOM killer ----------------------------------------------------------------------------------------------
 
     def _out_of_memory(self, _: OutOfMemory, client: Any, tag: int) -> None:
         """Drain every CPU's list first; one caller at a time (oom_lock is a trylock), the others just try again."""

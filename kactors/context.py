@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from abc import abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Awaitable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -100,7 +100,7 @@ class KernelContext(Client):
         self._ipi_requests = 0
         super().__init__(engine, name)
 
-    # --- time ----------------------------------------------------------------------------------------------------------
+    # --- time --------------------------------------------------------------------------------------------------------
 
     def spend(self, ns: int) -> None:
         """Compute for ``ns`` in the present mode."""
@@ -128,7 +128,7 @@ class KernelContext(Client):
         return event[4]
 
     @abstractmethod
-    def sleep(self) -> Generator[Any, Event, Message]:
+    def sleep(self) -> Awaitable[Message]:
         """Give up the CPU until the awaited wake-up arrives; return it."""
 
     async def ask_until_served(self, server: Any, message: Message) -> Any:
@@ -139,7 +139,7 @@ class KernelContext(Client):
             answer = await self.ask(server, message)
         return answer
 
-    # --- mmap_sem ------------------------------------------------------------------------------------------------------
+    # --- mmap_sem ----------------------------------------------------------------------------------------------------
 
     async def down_read(self) -> None:
         """Take mmap_sem for reading; sleeps behind a writer."""
@@ -186,7 +186,7 @@ class KernelContext(Client):
         if self.engine.listens(MmapSemWait):
             self.note(MmapSemWait(write=write, wait=self.clock_ns - began_ns, slept=slept))
 
-    # --- VMAs ----------------------------------------------------------------------------------------------------------
+    # --- VMAs --------------------------------------------------------------------------------------------------------
 
     async def find_vma(self, address: int) -> VmaSnapshot | None:
         """Look the VMA up under mmap_sem."""
@@ -209,7 +209,7 @@ class KernelContext(Client):
         if type(answer) is MustSleep:
             await self.sleep()
 
-    # --- page tables ---------------------------------------------------------------------------------------------------
+    # --- page tables -------------------------------------------------------------------------------------------------
 
     def ptl(self, table: int) -> Any:
         """Return the address of a page table's actor."""
@@ -255,7 +255,7 @@ class KernelContext(Client):
         freed: TableFreed = await self.ask(self.ptl(table), FREE_TABLE)
         return freed.pfn
 
-    # --- TLB and IPIs --------------------------------------------------------------------------------------------------
+    # --- TLB and IPIs ------------------------------------------------------------------------------------------------
 
     async def flush_tlb(self, start: int, end: int, *, freed_tables: bool = False) -> None:
         """Remove the range's translations from every CPU and wait until that is done."""
@@ -325,5 +325,4 @@ class KernelContext(Client):
         task.acks -= 1
         acker: Any = event[2]
         task.last_acker = acker.cpu_id
-        task.servers = tuple(server for server in task.servers if server is not acker) if task.acks < 8 else task.servers
         return task.acks == 0

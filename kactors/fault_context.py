@@ -71,13 +71,13 @@ class FaultContext(KernelContext):
         self.bounded = False
         self.huge_faults = False
 
-    # --- interrupts ----------------------------------------------------------------------------------------------------
+    # --- interrupts --------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def irqs_off(self, path: str) -> AbstractContextManager[None]:
         """Return a context in which this CPU takes no IPI; ``path`` names the code, for explanations."""
 
-    # --- pages ---------------------------------------------------------------------------------------------------------
+    # --- pages -------------------------------------------------------------------------------------------------------
 
     async def alloc_page(self, address: int) -> Page:
         """Allocate and zero a page for a fault (C11); may reclaim. Until it is mapped it counts as transient.
@@ -115,7 +115,8 @@ class FaultContext(KernelContext):
             fruitless = 0 if reclaimed.pages else fruitless + 1
             if fruitless >= RECLAIM_RETRIES_MAX:
                 handled: OomHandled = await self.ask(allocator, OUT_OF_MEMORY)
-                self.killed = self.killed or handled.killed
+                if handled.killed:
+                    self.killed = True
 
     async def discard(self, page: Page) -> None:
         """Throw away a page that was zeroed for nothing (A10, C14)."""
@@ -144,7 +145,7 @@ class FaultContext(KernelContext):
         for pfn in pfns:
             await self.put_page(pfn)
 
-    # --- page tables ---------------------------------------------------------------------------------------------------
+    # --- page tables -------------------------------------------------------------------------------------------------
 
     async def install_table(self, address: int) -> int:
         """pte_alloc A5: make sure that a page table hangs at the address; return its number."""
@@ -182,9 +183,11 @@ class FaultContext(KernelContext):
     def set_pte(self, table: int, address: int, pfn: int, *, write: bool) -> None:
         """A11, C13: rmap and LRU, then write the entry; only under the PTE lock."""
         self.spend(self.machine.rmap_lru_ns)
-        self.say(self.ptl(table), SetPte(index=self.pte_index(address), value=mk_pte(pfn, write=write)), self.current.tag)
+        self.say(
+            self.ptl(table), SetPte(index=self.pte_index(address), value=mk_pte(pfn, write=write)), self.current.tag
+        )
 
-    # --- VMAs, speculatively -------------------------------------------------------------------------------------------
+    # --- VMAs, speculatively -----------------------------------------------------------------------------------------
 
     async def get_vma(self, address: int) -> VmaSnapshot | None:
         """SPF C1: find the VMA under mm_rb_lock and take a reference."""
@@ -233,7 +236,7 @@ class FaultContext(KernelContext):
         if self.bounded:
             self.say(self.directory.mm, SpfExit(address=address))
 
-    # --- what a kernel counts ------------------------------------------------------------------------------------------
+    # --- what a kernel counts ----------------------------------------------------------------------------------------
 
     def count(self, name: str) -> None:
         """Add one to a /proc/vmstat counter."""

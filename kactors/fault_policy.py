@@ -25,7 +25,8 @@ class FaultPolicy(ABC):
 
     Attributes:
         name: as on the command line.
-        collapse_synchronizes: a collapse sends an empty IPI to all CPUs after its flush (tlb_remove_table_sync_one, since 6.1).
+        collapse_synchronizes: a collapse sends an empty IPI to all CPUs after its flush (since 6.1:
+            tlb_remove_table_sync_one).
         munmap_downgrades: munmap keeps mmap_sem as a reader only while it clears page tables (since 4.20).
     """
 
@@ -42,3 +43,9 @@ class FaultPolicy(ABC):
 
     async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """After such a change."""
+
+    async def zap_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """Before unmap_page_range clears PTEs of this VMA (munmap, MADV_DONTNEED): the PTE lock may be all it takes."""
+
+    async def zap_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """After that."""

@@ -32,7 +32,7 @@ from protocols.page_table import (
 )
 from protocols.roles import heard_by, said_by
 from protocols.scenario import Khugepaged as Settings
-from protocols.scheduling import RESUME, Granted, Resume, Retry
+from protocols.scheduling import RESUME
 from protocols.tlb import IpiAck
 from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, VmEvent
 from protocols.vma import VmaSnapshot
@@ -147,7 +147,9 @@ class Khugepaged(KernelContext):
         await self.down_write()
         vma = await self.find_vma(address)
         pmd = await self.read_pmd(address)
-        usable = vma is not None and vma.hugepage and vma.start <= address and address + self.machine.pmd_size <= vma.end
+        usable = (
+            vma is not None and vma.hugepage and vma.start <= address and address + self.machine.pmd_size <= vma.end
+        )
         if vma is None or not usable or pmd.state is not PmdState.TABLE:
             status = "vma_check_failed" if not usable else "pmd_null"
         else:
@@ -201,7 +203,7 @@ class Khugepaged(KernelContext):
         await self.pte_lock(table, address)
         await self.zap_ptes(table, 0, machine.pmd_pages)
         self.pte_unlock(table)
-        # What was isolated is freed. A page that somebody mapped since, which the checks of a policy must prevent, is lost.
+        # What was isolated is freed. A page that somebody mapped since is lost: a policy's checks must prevent it.
         pfns = list(sources.values())
         for pfn in pfns:
             self.note(MmPageFree(pfn=pfn, order=0))

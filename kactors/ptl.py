@@ -16,7 +16,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
-from kactors.kernel.pte import PRESENT, PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn
+from kactors.kernel.pte import PRESENT, PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn, within
 from protocols.base import Message
 from protocols.machine import Machine
 from protocols.page_table import (
@@ -106,7 +106,7 @@ class Ptl(Server):
         """Return the present entries by index, for reports and properties after a run."""
         return dict(self._entries)
 
-    # --- the lock ------------------------------------------------------------------------------------------------------
+    # --- the lock ----------------------------------------------------------------------------------------------------
 
     def _lock(self, message: LockPte, client: Any, tag: int) -> None:
         if self._owner is None:
@@ -140,7 +140,7 @@ class Ptl(Server):
         self.engine.halt(Violation(property="pte_lock_exclusion", text=text, story=self.engine.story()))
         return False
 
-    # --- the entries ---------------------------------------------------------------------------------------------------
+    # --- the entries -------------------------------------------------------------------------------------------------
 
     def _line(self, index: int) -> CacheLine:
         line = self._pte_lines.get(index // PTES_PER_LINE)
@@ -166,7 +166,7 @@ class Ptl(Server):
     def _zap(self, message: ZapPtes, client: Any, tag: int) -> None:
         if not self._must_hold(client, tag, "zaps"):
             return
-        gone = [index for index in sorted(self._entries) if message.first <= index < message.last]
+        gone = within(self._entries, message.first, message.last)
         values = [self._entries.pop(index) for index in gone]
         pfns = tuple(pte_pfn(value) for value in values if pte_pfn(value) != ZERO_PFN)
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
@@ -178,8 +178,9 @@ class Ptl(Server):
         if not self._must_hold(client, tag, "protects"):
             return
         changed = 0
-        for index, value in self._entries.items():
-            if message.first <= index < message.last and not message.writable and value & WRITE:
+        for index in within(self._entries, message.first, message.last):
+            value = self._entries[index]
+            if not message.writable and value & WRITE:
                 self._entries[index] = value & ~WRITE
                 changed += 1
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * changed

@@ -9,7 +9,7 @@ from typing import Any
 
 from kactors.allocator import Allocator
 from kactors.context import Directory
-from kactors.cpu import Cpu, Thread
+from kactors.cpu import Cpu
 from kactors.engine.choices import Choices
 from kactors.engine.engine import Engine, Limits
 from kactors.fault_policy import FaultPolicy
@@ -18,6 +18,7 @@ from kactors.machines import load_machine
 from kactors.mm import Mm
 from kactors.policies import load_policy
 from kactors.ptl import Ptl
+from kactors.scheduler import Thread
 from kactors.syscalls import UserThread
 from kactors.workloads import Workload, load_workload
 from protocols.machine import Machine

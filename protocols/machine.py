@@ -106,7 +106,7 @@ class Machine(BaseModel):
         return [(cpu // core, cpu // cache, cpu // socket) for cpu in range(self.cpus)]
 
     def transfer_ns(self, owner: int, reader: int) -> int:
-        """Return the cost of moving a cache line between two CPUs (-1: memory or khugepaged's CPU, as within a socket)."""
+        """Return the cost of moving a cache line between two CPUs; -1, memory or khugepaged, is in the socket."""
         if owner < 0 or reader < 0:
             return self.line_socket_ns
         one, other = self._places[owner], self._places[reader]

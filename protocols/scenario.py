@@ -14,8 +14,8 @@ class OnLimit(enum.StrEnum):
     """What happens to a speculation at ``bounds.spf_inflight_max``.
 
     ``wait``: it sleeps until one ends, then looks again: this bounds the transient pages.
-    ``classic``: it takes the classic path, which allocates before it takes the PTE lock as well: this does *not* bound them.
-    ``stop``: the run stops with BoundExceeded.
+    ``classic``: it takes the classic path, which allocates before it takes the PTE lock as well: this does *not*
+    bound them. ``stop``: the run stops with BoundExceeded.
     """
 
     WAIT = "wait"

@@ -175,10 +175,11 @@ class TableTouched(Tracepoint, sender=("ptl",)):
 
 
 class RangeDiscarded(Tracepoint, sender=("cpu",)):
-    """munmap or MADV_DONTNEED is about to clear first..last-1: what was stored there may be gone from here on."""
+    """munmap or MADV_DONTNEED begins (or has ``done``) to clear first..last-1: stores there may be gone meanwhile."""
 
     first: Vpn
     last: Vpn
+    done: bool
 
 
 class PageCopied(Tracepoint, sender=("khugepaged",)):

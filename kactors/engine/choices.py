@@ -78,12 +78,14 @@ class ReplayDiverged(ValueError):
 
     def __init__(self, number: int, asked: tuple[str, int], recorded: tuple[str, int, int] | None) -> None:
         was = "the recording has ended" if recorded is None else f"the recording has {recorded[:2]}"
-        super().__init__(f"decision {number}: the run asks for {asked}, but {was}; is it the same scenario and version?")
+        super().__init__(
+            f"decision {number}: the run asks for {asked}, but {was}; is it the same scenario and version?"
+        )
 
 
 class FirstChoice:
     """Always picks 0: the run without jitter, in the order in which things were posted."""
 
-    def pick(self, label: str, n: int) -> int:  # noqa: ARG002
+    def pick(self, label: str, n: int) -> int:
         """Return 0."""
         return 0

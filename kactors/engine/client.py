@@ -1,8 +1,8 @@
 """Clients: actors that run coroutines against a clock of their own.
 
-A client computes in its own time: ``spend`` moves its local clock ahead and posts nothing. What it says leaves at the local
-clock, so it may lie in the engine's future; when an interrupt arrives meanwhile, everything that has not left yet is shifted
-by the handler's time. A coroutine suspends only in ``ask`` and in what is built from it.
+A client computes in its own time: ``spend`` moves its local clock ahead and posts nothing. What it says leaves at the
+local clock, so it may lie in the engine's future; when an interrupt arrives meanwhile, everything that has not left
+yet is shifted by the handler's time. A coroutine suspends only in ``ask`` and in what is built from it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ class Process:
         self.name = name
         self.coroutine: Coroutine[Any, Any, None] | None = None
         self.servers: tuple[Any, ...] = ()
-        self.request = ""
+        self.request: Message | str = ""
         self.since_ns = 0
+
+
+def _in_words(request: Message | str) -> str:
+    return request if isinstance(request, str) else type(request).__name__
 
 
 class Client(Actor):
@@ -100,7 +104,7 @@ class Client(Actor):
     def ask(self, server: Any, message: Message) -> Generator[None, Event, Message]:
         """Send a request and wait for its reply: the process keeps its CPU (it stalls or spins)."""
         process = self.current
-        process.servers, process.request, process.since_ns = (server,), type(message).__name__, self.clock_ns
+        process.servers, process.request, process.since_ns = (server,), message, self.clock_ns
         self.say(server, message, process.tag)
         event = yield
         process.servers = ()
@@ -109,7 +113,7 @@ class Client(Actor):
     def blocked(self) -> list[Blocked]:
         """Return the waits of all its processes."""
         return [
-            Blocked(self.node(process.tag), process.request, process.since_ns, process.servers, process.tag)
+            Blocked(self.node(process.tag), _in_words(process.request), process.since_ns, process.servers, process.tag)
             for process in self.processes()
             if process.servers
         ]

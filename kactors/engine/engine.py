@@ -1,7 +1,8 @@
 """Time and order. The engine alone knows what happens next; a runtime only carries deliveries to actors.
 
-Events wait in one bucket per instant and a heap of the instants. Within an instant they keep the order in which they were
-posted, except that several senders who reach one actor at the same instant are put in an order that ``choices`` picks.
+Events wait in one bucket per instant and a heap of the instants. Within an instant they keep the order in which they
+were posted, except that several senders who reach one actor at the same instant are put in an order that ``choices``
+picks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 
@@ -69,6 +70,7 @@ class Engine:
         self._hash = hashlib.blake2b(digest_size=16)
         self._pack = msgpack.Packer(default=vars).pack
         self._dispatcher = Dispatcher(self.halt)
+        self._observers = cast(Party, self._dispatcher)
 
     # --- what actors use ---------------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Engine:
         if at_ns <= self.now_ns:
             self._dispatcher.tell(self.now_ns, actor, tracepoint)
             return None
-        event: Event = (at_ns, self._dispatcher, actor, 0, tracepoint)
+        event: Event = (at_ns, self._observers, actor, 0, tracepoint)
         self._enqueue(event)
         return event
 
@@ -162,7 +164,7 @@ class Engine:
         """
         limit = -1 if self.limits.events is None else self.limits.events
         predicate = self.limits.predicate
-        dispatcher = self._dispatcher
+        dispatcher, observers = self._dispatcher, self._observers
         while self._next_instant():
             bucket = self._buckets[self.now_ns]
             if len(bucket) > 1:
@@ -170,7 +172,7 @@ class Engine:
             for event in bucket:  # grows while we iterate: what is posted for this very instant comes last
                 if event is None:
                     continue
-                if event[1] is dispatcher:
+                if event[1] is observers:
                     dispatcher.receive(event)
                     if self.stop is not None:
                         return
@@ -229,7 +231,7 @@ class Engine:
         """Let ``choices`` order simultaneous arrivals at one actor, first in first out for each sender."""
         arrivals: dict[int, list[int]] = {}
         for place, event in enumerate(bucket):
-            if event is not None and event[1] is not self._dispatcher:
+            if event is not None and event[1] is not self._observers:
                 arrivals.setdefault(event[1].id, []).append(place)
         for places in arrivals.values():
             if len(places) > 1:

@@ -36,8 +36,8 @@ class Observer:
 class Dispatcher:
     """Carries tracepoints to observers at their own instant, through the same queue as everything else.
 
-    An actor computes ahead of virtual time; a tracepoint that it emits in its own future is queued, so that observers hear
-    all actors in the order of time, and an interrupt that shifts the computation shifts the tracepoint with it.
+    An actor computes ahead of virtual time; a tracepoint that it emits in its own future is queued, so that observers
+    hear all actors in the order of time, and an interrupt that shifts the computation shifts the tracepoint with it.
     """
 
     name: ClassVar[str] = "observers"

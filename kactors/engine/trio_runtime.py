@@ -1,8 +1,9 @@
 """The Trio runtime: each actor is one Trio task in the machine's nursery, among the sockets and timeouts of its host.
 
-Virtual time does not depend on Trio's clock, deadlines or task order: exactly one task runs, the one whose actor the engine
-named last. When it has handled its event it asks the engine for the next, wakes that actor's task and parks itself. So the
-trace is the inline runtime's, byte for byte, and Trio's cancellation reaches every actor at its only checkpoint.
+Virtual time does not depend on Trio's clock, deadlines or task order: exactly one task runs, the one whose actor the
+engine named last. When it has handled its event it asks the engine for the next, wakes that actor's task and parks
+itself. So the trace is the inline runtime's, byte for byte, and Trio's cancellation reaches every actor at its only
+checkpoint.
 """
 
 from __future__ import annotations
@@ -80,9 +81,13 @@ async def run_trio(engine: Engine) -> None:
             await trio.lowlevel.checkpoint()
             stage.pass_on(NOBODY)
     except BaseExceptionGroup as group:
-        first = group
-        while isinstance(first, BaseExceptionGroup) and len(first.exceptions) == 1:
-            first = first.exceptions[0]
-        raise first from first.__cause__
+        raise _only_one(group) from group.__cause__
     finally:
         engine.on_register = None
+
+
+def _only_one(error: BaseException) -> BaseException:
+    """Unwrap groups of one: exactly one task runs, so only one can have raised."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

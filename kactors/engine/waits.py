@@ -1,7 +1,7 @@
 """The wait-for graph: who waits for what, who holds it, since when and why. A cycle in it is a deadlock.
 
-lockdep cannot see the deadlock of the review mail, because it goes through an IPI ack and not through a lock. Here a lock, an
-IPI ack and a completion are edges alike.
+lockdep cannot see the deadlock of the review mail, because it goes through an IPI ack and not through a lock. Here a
+lock, an IPI ack and a completion are edges alike.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Holder:
-    """What a server says of an unanswered request: the resource, who keeps it, since when, and why he does not let go."""
+    """What keeps an unanswered request waiting: the resource, who holds it, since when, and why."""
 
     resource: str
     names: tuple[str, ...]

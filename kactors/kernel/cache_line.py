@@ -21,7 +21,7 @@ class CacheLine:
 
     def write(self, now_ns: int, cpu: int, hold_ns: int = 0) -> int:
         """Return when an atomic operation of ``cpu`` on the line is done; others queue behind it and ``hold_ns``."""
-        start_ns = now_ns if now_ns > self._free_at_ns else self._free_at_ns
+        start_ns = max(self._free_at_ns, now_ns)
         done_ns = start_ns + self._machine.atomic_ns
         if self._owner != cpu or len(self._sharers) > 1:
             done_ns += self._machine.transfer_ns(self._owner, cpu)
@@ -44,5 +44,5 @@ class CacheLine:
         if cpu in self._sharers:
             return now_ns + 1
         self._sharers.add(cpu)
-        start_ns = now_ns if now_ns > self._free_at_ns else self._free_at_ns
+        start_ns = max(self._free_at_ns, now_ns)
         return start_ns + self._machine.transfer_ns(self._owner, cpu)

@@ -1,7 +1,8 @@
-"""Page table entries as numbers: 0 is none, otherwise the frame number shifted by two, the write bit and the present bit."""
+"""Page table entries as numbers: 0 is none, else the frame number shifted by two, the write and the present bit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 PTE_NONE: Final = 0
@@ -29,3 +30,10 @@ def pte_write(pte: int) -> bool:
 def allows(pte: int, *, write: bool) -> bool:
     """Return whether the hardware lets the access through."""
     return bool(pte & WRITE) if write else bool(pte & PRESENT)
+
+
+def within(keys: Mapping[int, object], first: int, last: int) -> list[int]:
+    """Return the keys in first..last-1, ascending; looks at the fewer of the range and the mapping."""
+    if last - first <= len(keys):
+        return [key for key in range(first, last) if key in keys]
+    return sorted(key for key in keys if first <= key < last)

@@ -1,8 +1,8 @@
 """The state of mmap_sem as kernel/locking/rwsem-xadd.c has it: a pure state machine that answers with actions.
 
-Readers that meet a writer or a queue sleep in FIFO order. Writers spin while a running writer owns the lock (one at a time
-tries, the others wait behind it: the MCS queue), and take the lock past the sleeping queue. A reader at the head of the queue
-ends that: releasing wakes it, and a lock owned by readers cannot be spun on.
+Readers that meet a writer or a queue sleep in FIFO order. Writers spin while a running writer owns the lock (one at a
+time tries, the others wait behind it: the MCS queue), and take the lock past the sleeping queue. A reader at the head
+of the queue ends that: releasing wakes it, and a lock owned by readers cannot be spun on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import enum
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-
 
 Waiter: TypeAlias = Any
 """Whatever identifies one waiting thread; compared for equality only."""

@@ -56,7 +56,8 @@ class Vma:
     def mergeable_with(self, other: Vma) -> bool:
         """Return whether two adjacent areas may become one: same flags, and not two different anon_vmas.
 
-        Two anon_vmas of one process are treated as compatible, as is_mergeable_anon_vma does for areas that were one before.
+        Two anon_vmas of one process are treated as compatible, as is_mergeable_anon_vma does for areas that were one
+        before.
         """
         return (
             self.kind is VmaKind.ANON
@@ -139,7 +140,9 @@ class VmaTree:
 
     def split(self, vma: Vma, address: int) -> Vma:
         """Cut an area in two; the lower part keeps its number. Return the upper part."""
-        upper = replace(vma, vma_id=self._next_id, start=address, sequence=0, references=1, readers=0, writer_waits=False)
+        upper = replace(
+            vma, vma_id=self._next_id, start=address, sequence=0, references=1, readers=0, writer_waits=False
+        )
         self._next_id += 1
         vma.end = address
         self.insert(upper)

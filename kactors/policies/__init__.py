@@ -28,7 +28,9 @@ def load_policy(name: str) -> FaultPolicy:
         return _from_file(name)
     policy = POLICIES.get(name) or BROKEN.get(name)
     if policy is None:
-        raise UsageError(f"--policy {name}: no such policy; there are {', '.join(POLICIES)}, and FILE.py:CLASS for your own")
+        raise UsageError(
+            f"--policy {name}: no such policy; there are {', '.join(POLICIES)}, and FILE.py:CLASS for your own"
+        )
     return policy()
 
 
@@ -49,5 +51,6 @@ def _from_file(spec: str) -> FaultPolicy:
     if not (inspect.isclass(found) and issubclass(found, FaultPolicy) and not inspect.isabstract(found)):
         own = [name for name, value in vars(module).items() if inspect.isclass(value) and value.__module__ == path.stem]
         wanted = class_name or "a class name after the colon"
-        raise UsageError(f"--policy {spec}: {wanted} is no complete FaultPolicy in {path_text}; classes there: {', '.join(own) or 'none'}")
+        there = ", ".join(own) or "none"
+        raise UsageError(f"--policy {spec}: {wanted} is no complete FaultPolicy in {path_text}; classes there: {there}")
     return found()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kactors.fault_context import FaultContext
+from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
-from kactors.fault_policy import FaultPath, FaultPolicy
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
 

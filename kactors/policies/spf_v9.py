@@ -5,19 +5,26 @@ The pseudo-code that the review mail wished for, and it runs.
 
 from __future__ import annotations
 
+import enum
 from contextlib import AbstractContextManager
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
-from kactors.kernel.pte import allows
 from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.kernel.pte import allows
 from kactors.policies.classic import access_permitted, fault_under_mmap_sem, finish_pte_fault, needs_page
 from protocols.page_table import Pmd, PmdState
 from protocols.vma import VmaKind, VmaSnapshot
 
-RETRY = None
-"""VM_FAULT_RETRY: the classic path must serve the fault."""
+
+class Retry(enum.Enum):
+    """VM_FAULT_RETRY: the classic path must serve the fault."""
+
+    RETRY = "retry"
+
+
+RETRY: Final = Retry.RETRY
 
 
 class SpfV9(FaultPolicy):
@@ -30,9 +37,9 @@ class SpfV9(FaultPolicy):
         vma = None
         if cpu.mm_users > 1 and await cpu.spf_enter(address):
             vma = await cpu.get_vma(address)
-            path = await self.speculate(cpu, vma, address, write=write) if vma is not None else RETRY
+            path = RETRY if vma is None else await self.speculate(cpu, vma, address, write=write)
             cpu.spf_exit(address)
-            if vma is not None and path is not RETRY:
+            if vma is not None and not isinstance(path, Retry):
                 cpu.put_vma(vma)
                 return path
         await cpu.down_read()
@@ -40,9 +47,7 @@ class SpfV9(FaultPolicy):
         vma = vma or await cpu.find_vma(address)
         return await fault_under_mmap_sem(cpu, vma, address, write=write)
 
-    async def speculate(
-        self, cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool
-    ) -> FaultPath | None:
+    async def speculate(self, cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool) -> FaultPath | Retry:
         """C2 to C14: the fault without mmap_sem."""
         reason = self.refuse(vma, address)
         if reason:
@@ -64,7 +69,7 @@ class SpfV9(FaultPolicy):
             return FaultPath.SPF
         page = await cpu.alloc_page(address) if needs_page(orig_pte, write=write) else None
         pte = await self.pte_map_lock(cpu, vma, address, orig_pmd)
-        if pte is RETRY:
+        if isinstance(pte, Retry):
             if page is not None:
                 await cpu.discard(page)
             return RETRY
@@ -83,7 +88,7 @@ class SpfV9(FaultPolicy):
             return "spf_vma_notsup"
         return "" if vma.start <= address < vma.end else "spf_vma_changed"
 
-    async def pte_map_lock(self, cpu: FaultContext, vma: VmaSnapshot, address: int, orig_pmd: Pmd) -> int | None:
+    async def pte_map_lock(self, cpu: FaultContext, vma: VmaSnapshot, address: int, orig_pmd: Pmd) -> int | Retry:
         """C12: take the PTE lock such that neither unmap nor collapse can have passed; RETRY when they may have.
 
         A trylock, because whoever holds the lock may be waiting for this very CPU to take an IPI.
@@ -127,9 +132,10 @@ class SpfV9(FaultPolicy):
         """C12.iv: the same as the first, now that nobody can pass the lock."""
         return await cpu.vma_has_changed(vma)
 
-    def abort(self, cpu: FaultContext, reason: str, address: int) -> None:
-        """Count the reason under perf's name; the classic path takes over."""
+    def abort(self, cpu: FaultContext, reason: str, address: int) -> Retry:
+        """Count the reason under perf's name and return RETRY."""
         cpu.spf_abort(reason, address)
+        return RETRY
 
     async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """D3 to D6: vm_sequence becomes odd."""
@@ -137,4 +143,12 @@ class SpfV9(FaultPolicy):
 
     async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """D3 to D6: vm_sequence becomes even again."""
+        context.vm_write_end(vma.vma_id)
+
+    async def zap_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """D3, D5: unmap_page_range is a write section too."""
+        context.vm_write_begin(vma.vma_id)
+
+    async def zap_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """D3, D5."""
         context.vm_write_end(vma.vma_id)

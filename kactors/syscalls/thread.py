@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kactors.cpu import Cpu
+from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
-from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.syscalls import address_space
 from protocols.page_table import PmdState
 from protocols.tracepoints import FaultDone, PageFaultUser, RecordDone, SyscallDone, UserStore
@@ -51,7 +51,7 @@ class UserThread:
         """Count one unit of the workload's own result."""
         self.cpu.note(RecordDone(thread=self.number))
 
-    # --- memory accesses -----------------------------------------------------------------------------------------------
+    # --- memory accesses ---------------------------------------------------------------------------------------------
 
     async def touch(self, address: int, *, write: bool = True) -> bool:
         """Load or store one byte; faults as often as it takes. False: SIGSEGV, the access did not happen."""
@@ -106,7 +106,7 @@ class UserThread:
         await cpu.return_to_user()
         return path is not FaultPath.SIGSEGV
 
-    # --- system calls --------------------------------------------------------------------------------------------------
+    # --- system calls ------------------------------------------------------------------------------------------------
 
     async def mmap(
         self,

@@ -50,15 +50,19 @@ def pmd_ranges(cpu: Cpu, start: int, end: int) -> Iterator[tuple[int, int]]:
 async def unmap_vmas(cpu: Cpu, policy: FaultPolicy, vmas: Sequence[VmaSnapshot], start: int, end: int) -> Gather:
     """unmap_page_range for each VMA: inside a write section, clear its PTEs in [start, end)."""
     gather = Gather()
-    size = cpu.machine.page_size
-    if cpu.engine.listens(RangeDiscarded):
-        cpu.note(RangeDiscarded(first=start // size, last=-(-end // size)))
+    _note_discard(cpu, start, end, done=False)
     for vma in vmas:
-        await policy.write_begin(cpu, vma)
+        await policy.zap_begin(cpu, vma)
         for first, last in pmd_ranges(cpu, max(vma.start, start), min(vma.end, end)):
             await _zap_pmd_range(cpu, first, last, gather)
-        await policy.write_end(cpu, vma)
+        await policy.zap_end(cpu, vma)
     return gather
+
+
+def _note_discard(cpu: Cpu, start: int, end: int, *, done: bool) -> None:
+    if cpu.engine.listens(RangeDiscarded):
+        size = cpu.machine.page_size
+        cpu.note(RangeDiscarded(first=start // size, last=-(-end // size), done=done))
 
 
 async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
@@ -110,6 +114,7 @@ async def finish_unmap(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
     freed_tables = bool(gather.tables)
     if freed_tables or gather.huge or len(gather.pfns) > gather.flushed:
         await cpu.flush_tlb(start, end, freed_tables=freed_tables)
+    _note_discard(cpu, start, end, done=True)
     if freed_tables and cpu.machine.tlb == "tlbie":
         # Nobody was interrupted, so a walker with irqs off may still be inside: stands for the RCU-sched grace period.
         await cpu.synchronize()
@@ -136,5 +141,3 @@ async def change_protection(cpu: Cpu, start: int, end: int, *, writable: bool) -
         changed += protected.changed
     if changed:
         await cpu.flush_tlb(start, end)
-
-

@@ -39,3 +39,7 @@ class Workload(ABC):
     @abstractmethod
     async def work(self, thread: UserThread) -> None:
         """What worker ``thread.number`` (1, 2, ...) does; returning ends the thread."""
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the result should know."""
+        return []

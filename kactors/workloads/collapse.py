@@ -13,7 +13,7 @@ from kactors.workloads.options import Options
 
 
 class CollapseOptions(Options):
-    """``pmds``: PMD ranges in the area; ``rounds``: passes of each thread; ``dontneed``: one pass in how many drops pages."""
+    """PMD ranges in the area, passes of each thread, and one pass in how many (``dontneed``) drops its pages."""
 
     pmds: Annotated[int, Field(ge=1)] = 4
     rounds: Annotated[int, Field(ge=1)] = 4

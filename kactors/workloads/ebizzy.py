@@ -1,7 +1,7 @@
 """ebizzy 0.3, as LTP has it: threads that map, touch and unmap copies of chunks (workloads.md).
 
-Its random number generator is dead (the state starts at 0 and is only multiplied): the chunk is always number 0, and with -R
-the copy is always 8 bytes. So ``-mTRp`` is {mmap one page, one fault, munmap} for ever.
+Its random number generator is dead (the state starts at 0 and is only multiplied): the chunk is always number 0, and
+with -R the copy is always 8 bytes. So ``-mTRp`` is {mmap one page, one fault, munmap} for ever.
 """
 
 from __future__ import annotations

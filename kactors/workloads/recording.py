@@ -1,7 +1,8 @@
 """Replay of a perf recording: each thread does what it was recorded doing, under whatever policy and machine.
 
-More workers than recorded threads repeat these in turn, in the same mm; each repetition has its own copies of the areas that
-it maps and of those that existed before. The simulated mm places them itself, top down, so that they merge as they would.
+More workers than recorded threads repeat these in turn, in the same mm; each repetition has its own copies of the
+areas that it maps and of those that existed before. The simulated mm places them itself, top down, so that they merge
+as they would.
 """
 
 from __future__ import annotations
@@ -158,6 +159,16 @@ class Replay(Workload):
                 self.skipped_steps += 1
                 continue
             thread.record_done()
+
+    def notes(self) -> list[str]:
+        """Tell what of the file was not used."""
+        report = self.recording.report
+        notes = [f"process {self.recording.pid} ({self.recording.comm}), {len(self._threads)} threads with steps"]
+        if report.skipped:
+            notes.append(f"{report.skipped} of {report.lines} lines are unreadable and were skipped")
+        if self.skipped_steps:
+            notes.append(f"{self.skipped_steps} steps refer to memory that nobody had mapped, and were skipped")
+        return notes
 
     async def _brk(self, thread: UserThread, step: Brk, heap_end: int | None, places: Places) -> None:
         """Grow or shrink the heap; the first one only tells where it ends."""

@@ -52,6 +52,8 @@ class Interrupts:
 
     def shift(self, from_ns: int, by_ns: int) -> None:
         """A handler at ``from_ns`` delays what the CPU had computed ahead."""
-        self._spans = [(off + by_ns, on + by_ns, path) if off >= from_ns else (off, on, path) for off, on, path in self._spans]
+        self._spans = [
+            (off + by_ns, on + by_ns, path) if off >= from_ns else (off, on, path) for off, on, path in self._spans
+        ]
         if not self.enabled and self.off_since_ns >= from_ns:
             self.off_since_ns += by_ns

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from kactors.kernel.pte import allows
+from kactors.kernel.pte import allows, within
 from protocols.machine import Machine
 from protocols.page_table import Pmd
 
 
 class Tlb:
-    """Translations by virtual page number. ``flushes`` counts invalidations: a walk that one overtook must start again."""
+    """Translations by virtual page number; ``flushes`` counts invalidations.
+
+    A walk that an invalidation overtook must start again.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self._pages_per_pmd = machine.pmd_pages
@@ -39,12 +42,8 @@ class Tlb:
         """Drop the range's translations, and the walk cache of every PMD that it touches."""
         self.flushes += 1
         first, last = start >> self._page_shift, -(-end >> self._page_shift)
-        if last - first > len(self._entries):
-            for vpn in [vpn for vpn in self._entries if first <= vpn < last]:
-                del self._entries[vpn]
-        else:
-            for vpn in range(first, last):
-                self._entries.pop(vpn, None)
+        for vpn in within(self._entries, first, last):
+            del self._entries[vpn]
         for index in range(first // self._pages_per_pmd, (last - 1) // self._pages_per_pmd + 1):
             self._pmds.pop(index, None)
 

@@ -180,8 +180,10 @@ class Pmds(Part):
         tables: list[int] = []
         for index in range(message.start // size, (message.end - 1) // size + 1):
             entry = self._entries.get(index)
-            if entry is None or entry.pmd.state is not PmdState.TABLE or self.mm.tree.overlapping(
-                index * size, (index + 1) * size
+            if (
+                entry is None
+                or entry.pmd.state is not PmdState.TABLE
+                or self.mm.tree.overlapping(index * size, (index + 1) * size)
             ):
                 continue
             tables.append(entry.table.id)

@@ -1,13 +1,14 @@
 """Tree changes: mmap, the detaching half of munmap, splits and merges (protocols.md D1 to D4).
 
-A change takes time, during which vm_sequence of the areas concerned is odd and mm_rb_lock is held for writing: the mm begins
-it, and completes it on a message to itself.
+A change takes time, during which vm_sequence of the areas concerned is odd and mm_rb_lock is held for writing: the mm
+begins it, and completes it on a message to itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from kactors.engine.actor import Handler
@@ -85,7 +86,7 @@ class Regions:
         self._vmas.mm.reply(self._vmas.now_ns, change.client, change.tag, answer)
         self._vmas.replay_postponed()
 
-    # --- mmap ----------------------------------------------------------------------------------------------------------
+    # --- mmap --------------------------------------------------------------------------------------------------------
 
     def _mmap(self, message: MmapRegion, client: Any, tag: int) -> None:
         start = message.address
@@ -126,7 +127,7 @@ class Regions:
         self._tree.absorb(vma, upper)
         self._vmas.drop(upper)
 
-    # --- munmap and mprotect --------------------------------------------------------------------------------------------
+    # --- munmap and mprotect -----------------------------------------------------------------------------------------
 
     def _ends(self, start: int, end: int) -> list[tuple[Vma, int]]:
         """Return the cuts that isolate [start, end), as (area, address)."""
@@ -172,13 +173,13 @@ class Regions:
         def finish() -> Message:
             absorbed = 0
             vmas = self._tree.overlapping(start - 1, end + 1)
-            for lower, upper in zip(vmas, vmas[1:], strict=False):
+            for lower, upper in pairwise(vmas):
                 if upper.attached and lower.end == upper.start and lower.mergeable_with(upper):
                     absorbed += 1
             self._absorb_runs(vmas)
             return RegionMerged(absorbed=absorbed)
 
-        mergeable = any(a.end == b.start and a.mergeable_with(b) for a, b in zip(touched, touched[1:], strict=False))
+        mergeable = any(a.end == b.start and a.mergeable_with(b) for a, b in pairwise(touched))
         cost_ns = self._vmas.machine.vma_adjust_ns if mergeable else self._vmas.machine.find_vma_ns
         self._begin(_Change(client, tag, touched if mergeable else [], finish), cost_ns)
 

@@ -76,7 +76,7 @@ class Vmas(Part):
             return Holder("mm_rb_lock (held for write)", (self.mm.name,), 0, "a tree change is not complete")
         return None
 
-    # --- services for the tree changes ---------------------------------------------------------------------------------
+    # --- services for the tree changes -------------------------------------------------------------------------------
 
     def adopt(self, vma: Vma) -> None:
         """Know a new area by its number."""
@@ -106,7 +106,7 @@ class Vmas(Part):
         for message, client, tag in waiting:
             self._get_vma(message, client, tag)
 
-    # --- handlers ------------------------------------------------------------------------------------------------------
+    # --- handlers ----------------------------------------------------------------------------------------------------
 
     def _find_vma(self, message: FindVma, client: Any, tag: int) -> None:
         vma = self.tree.find(message.address)

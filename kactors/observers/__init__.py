@@ -1,0 +1,1 @@
+"""Observers: what a run tells. They hear tracepoints and deliveries and cannot send."""

@@ -1,0 +1,306 @@
+"""The scheduler of one CPU: its threads, run queue, time slices, sleeping and waking."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, cast
+
+from kactors.context import Directory, Task
+from kactors.engine.client import Process
+from kactors.engine.engine import Engine
+from kactors.engine.event import Event
+from kactors.fault_context import FaultContext, ThreadKilled
+from kactors.kernel.accounting import Spent
+from kactors.kernel.cpu_parts.interrupts import Interrupts
+from protocols.base import Message
+from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
+from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, Granted, Retry, StartThread, Tick
+from protocols.tlb import JOIN_MM, MmJoined
+
+LONG_COMPUTE_NS = 20_000
+"""A computation this long can be preempted in the middle; a shorter one only at its end."""
+
+Program = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Thread(Task):
+    """One thread of the process, at home on one CPU.
+
+    Attributes:
+        number: the workload's number of the thread.
+        asleep: waits off the CPU.
+        slept_at_ns: since when; -1 while it is awake.
+        early_wake: a wake-up that overtook the order to sleep.
+        stops_at: the timer that ends its long computation, while that can be cut.
+        resume_with: what its coroutine is sent when it runs next.
+    """
+
+    __slots__ = ("asleep", "early_wake", "number", "program", "resume_with", "slept_at_ns", "stops_at")
+
+    def __init__(self, number: int, program: Program) -> None:
+        super().__init__(number + 1, f"thread {number}")
+        self.number = number
+        self.program = program
+        self.asleep = False
+        self.slept_at_ns = -1
+        self.early_wake: Event | None = None
+        self.resume_with: Any = None
+        self.stops_at: Event | None = None
+
+
+IDLE = Task(0, "idle")
+SLEEP, YIELD = "sleep", "yield"
+
+
+class Scheduler(FaultContext):
+    """Runs threads on one CPU. Threads do not migrate.
+
+    Attributes:
+        interrupts: when this CPU can take an IPI.
+        threads: those at home here, by tag.
+    """
+
+    def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
+        super().__init__(engine, name, cpu_id, directory)
+        self.current = IDLE
+        self.threads: dict[int, Thread] = {}
+        self.mm_users = 1
+        self.killed = False
+        self.interrupts = Interrupts()
+        self._in_mm = False
+        self._run_queue: deque[Thread] = deque()
+        self._idle_since_ns = 0
+        self._waking = False
+        self._tick_armed = False
+        self._need_resched = False
+        self._slice_ends_ns = 0
+        self._join_began_ns = 0
+
+    def schedule_handlers(self) -> dict[type[Message], Callable[[Event], None]]:
+        """Return the handlers of wake-ups, timers and thread starts."""
+        return {
+            Granted: self._wake,
+            Retry: self._wake,
+            Tick: self._tick,
+            Dispatch: self._dispatch,
+            MmJoined: self._joined,
+            StartThread: self._start,
+        }
+
+    # --- threads -----------------------------------------------------------------------------------------------------
+
+    def add_thread(self, thread: Thread) -> None:
+        """Make a thread known; it runs once StartThread names it."""
+        self.threads[thread.tag] = thread
+
+    def processes(self) -> list[Process]:
+        """Return the threads that have started and not ended."""
+        return [thread for thread in self.threads.values() if thread.coroutine is not None]
+
+    def start_thread(self, number: int, cpu: Scheduler, mm_users: int) -> None:
+        """clone: start another thread of the process on its CPU; from now on the process has ``mm_users`` threads."""
+        self.mm_users = mm_users
+        self.say(cpu, StartThread(thread=number, mm_users=mm_users))
+
+    def _start(self, event: Event) -> None:
+        message = cast(StartThread, event[4])
+        self.mm_users = message.mm_users
+        thread = self.threads[message.thread + 1]
+        thread.coroutine = self._live(thread.program)
+        self._make_runnable(thread, event[0])
+
+    async def _live(self, program: Program) -> None:
+        """A thread's whole life; what it has said ahead of virtual time leaves before it ends."""
+        with contextlib.suppress(ThreadKilled):
+            await program()
+        await self.sync()
+
+    def _resume(self, event: Event) -> None:
+        """Virtual time has reached the current thread: let it compute until it next waits."""
+        busy_ns = self.interrupts.busy_until_ns
+        self.arrived(max(busy_ns, event[0]))
+        self._step(event)
+
+    def _step(self, value: Any) -> None:
+        thread = cast(Thread, self.current)
+        try:
+            command = cast(Coroutine[Any, Any, None], thread.coroutine).send(value)
+        except StopIteration:
+            thread.coroutine = None
+            self._switch()
+            return
+        if command is not None:
+            self._leave(thread, command)
+
+    def _leave(self, thread: Thread, command: str) -> None:
+        """The thread gives up the CPU: to sleep, or to let another run."""
+        if command is SLEEP:
+            thread.asleep, thread.slept_at_ns = True, self.clock_ns
+            if thread.holds_write:
+                self.say(self.directory.mm, OWNER_SLEEPS, thread.tag)
+        else:
+            self._run_queue.append(thread)
+        self._switch()
+
+    def _switch(self) -> None:
+        """Run the next thread, or idle."""
+        self._need_resched = False
+        if not self._run_queue:
+            self.current = IDLE
+            self._idle_since_ns = self.clock_ns
+            return
+        thread = self._run_queue.popleft()
+        self.current = thread
+        self.clock_ns += self.machine.switch_ns
+        self.spent[Spent.SWITCH] += self.machine.switch_ns
+        self._slice_ends_ns = self.clock_ns + self.machine.slice_ns
+        self._arm_tick()
+        if not self._in_mm:
+            self.say(self.directory.mm, JOIN_MM, thread.tag)
+            self._join_began_ns = self.clock_ns - self.stolen_ns
+            return
+        self._enter(thread)
+
+    def _joined(self, event: Event) -> None:
+        message = cast(MmJoined, event[4])
+        self._in_mm = True
+        self.tlb.clear()
+        self.tlb.generation = message.generation
+        busy_ns = self.interrupts.busy_until_ns
+        self.arrived(max(busy_ns, event[0]))
+        self.spent[Spent.SWITCH] += self.clock_ns - self.stolen_ns - self._join_began_ns
+        self._enter(cast(Thread, self.current))
+
+    def _enter(self, thread: Thread) -> None:
+        if thread.holds_write:
+            self.say(self.directory.mm, OWNER_RUNS, thread.tag)
+        value, thread.resume_with = thread.resume_with, None
+        thread.slept_at_ns = -1
+        self._step(value)
+
+    def _make_runnable(self, thread: Thread, at_ns: int) -> None:
+        """Queue a thread; an idle CPU leaves its idle state first, a busy one gets a tick at the end of the slice."""
+        self._run_queue.append(thread)
+        if self.current is not IDLE:
+            self._arm_tick()
+        elif not self._waking:
+            self._waking = True
+            ready_ns = max(at_ns, self.interrupts.busy_until_ns) + self.machine.idle_exit_ns
+            self.engine.post(ready_ns, self, self, DISPATCH)
+
+    def _dispatch(self, event: Event) -> None:
+        """Leave the idle state; the time counts as LOCK_SLEEP where one of the woken slept on a lock."""
+        self._waking = False
+        self.arrived(max(event[0], self.interrupts.busy_until_ns))
+        self._end_idle(self.clock_ns)
+        self._switch()
+
+    def _end_idle(self, at_ns: int) -> None:
+        slept = any(thread.slept_at_ns >= 0 for thread in self.threads.values() if thread.coroutine is not None)
+        self.spent[Spent.LOCK_SLEEP if slept else Spent.IDLE] += at_ns - self._idle_since_ns
+        self._idle_since_ns = at_ns
+
+    def _wake(self, event: Event) -> None:
+        thread = self.threads[event[3]]
+        if not thread.asleep:
+            thread.early_wake = event
+            return
+        thread.asleep = False
+        thread.servers = ()
+        thread.resume_with = event
+        self._make_runnable(thread, event[0])
+
+    @types.coroutine
+    def sleep(self) -> Generator[Any, Event, Message]:
+        """Give up the CPU until a wake-up arrives for this thread; return it."""
+        thread = cast(Thread, self.current)
+        event, thread.early_wake = thread.early_wake, None
+        if event is None:
+            thread.servers, thread.since_ns = (self.directory.mm,), self.clock_ns
+            mode = self.mode
+            event = yield SLEEP
+            self.mode = mode
+        return event[4]
+
+    # --- preemption --------------------------------------------------------------------------------------------------
+
+    def _arm_tick(self) -> None:
+        if self._run_queue and not self._tick_armed:
+            self._tick_armed = True
+            self.engine.post(max(self._slice_ends_ns, self.engine.now_ns), self, self, TICK)
+
+    def _tick(self, event: Event) -> None:
+        """The slice is over: a spinner gives up, a long computation is cut, anything else yields when it is done."""
+        self._tick_armed = False
+        if self.current is IDLE or not self._run_queue:
+            return
+        if event[0] < self._slice_ends_ns:
+            self._arm_tick()
+            return
+        thread = cast(Thread, self.current)
+        if thread.spins:
+            self.engine.post(event[0], self.directory.mm, self, STOP_SPINNING, thread.tag)
+        elif thread.stops_at is not None and thread.stops_at[0] > event[0]:
+            self._preempt(thread, thread.stops_at, event[0])
+        else:
+            self._need_resched = True
+
+    def _preempt(self, thread: Thread, stops_at: Event, at_ns: int) -> None:
+        """Cut a computation short; the thread goes on with what is left of it."""
+        left_ns = stops_at[0] - at_ns
+        self.withdraw(stops_at)
+        thread.stops_at = None
+        self.spent[Spent.USER] -= left_ns
+        self.arrived(at_ns)
+        thread.resume_with = left_ns
+        self._leave(thread, YIELD)
+
+    async def compute(self, ns: int) -> None:
+        """Run user code for ``ns`` of CPU time, however often it is interrupted or preempted."""
+        self.mode = Spent.USER
+        while ns > LONG_COMPUTE_NS:
+            ns = await self._compute_preemptibly(ns)
+        self.spend(ns)
+
+    @types.coroutine
+    def _compute_preemptibly(self, ns: int) -> Generator[Any, Any, int]:
+        thread = cast(Thread, self.current)
+        self.mode = Spent.USER
+        self.spend(ns)
+        self.say(self, RESUME, thread.tag)
+        thread.stops_at = self._outbox[-1]
+        left = yield
+        thread.stops_at = None
+        return left if isinstance(left, int) else 0
+
+    async def sync(self) -> None:
+        """Wait until virtual time has caught up, so that what others did until this instant has arrived."""
+        if self.clock_ns > self.engine.now_ns:
+            await self.ask(self, RESUME)
+
+    async def return_to_user(self) -> None:
+        """The way back from the kernel: end when killed, yield when the slice is over."""
+        self.mode = Spent.USER
+        if self.killed:
+            raise ThreadKilled
+        if self._need_resched and self._run_queue:
+            await self._yield()
+            self.mode = Spent.USER
+
+    @types.coroutine
+    def _yield(self) -> Generator[Any, Any, None]:
+        yield YIELD
+
+    # --- reports ------------------------------------------------------------------------------------------------------
+
+    def node(self, tag: int) -> str:
+        """Return the CPU's name when the thread is on it, else the thread's."""
+        return self.name if self.current.tag == tag else f"thread {tag - 1} (asleep, {self.name})"
+
+    def finish(self, at_ns: int) -> None:
+        """Account for the time up to the end of the run."""
+        if self.current is IDLE:
+            self._end_idle(max(at_ns, self._idle_since_ns))
