@@ -54,7 +54,7 @@ class Directory:
     machine: Machine
     mm: Any = None
     allocator: Any = None
-    khugepaged: Any = None
+    khugepaged_wakes_ns: int = 0
     cpus: tuple[Any, ...] = ()
 
 

@@ -192,6 +192,7 @@ class IrqsOff:
     def __enter__(self) -> None:
         self._cpu.local_irq_disable(self._path)
 
-    def __exit__(self, *_: object) -> None:
-        if not self._cpu.interrupts.enabled:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A thread abandoned in the middle of the section (the machine has stopped) takes no more interrupts.
+        if kind is not GeneratorExit and not self._cpu.interrupts.enabled:
             self._cpu.local_irq_enable()

@@ -77,6 +77,10 @@ class FaultContext(KernelContext):
     def irqs_off(self, path: str) -> AbstractContextManager[None]:
         """Return a context in which this CPU takes no IPI; ``path`` names the code, for explanations."""
 
+    def pick(self, label: str, n: int) -> int:
+        """Decide something that the model leaves open: a number in ``range(n)``."""
+        return self.engine.choices.pick(label, n)
+
     # --- pages -------------------------------------------------------------------------------------------------------
 
     async def alloc_page(self, address: int) -> Page:

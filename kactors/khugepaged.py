@@ -34,7 +34,7 @@ from protocols.roles import heard_by, said_by
 from protocols.scenario import Khugepaged as Settings
 from protocols.scheduling import RESUME
 from protocols.tlb import IpiAck
-from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, VmEvent
+from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, PagesIsolated, VmEvent
 from protocols.vma import VmaSnapshot
 
 TAG = 1 << 20
@@ -182,6 +182,7 @@ class Khugepaged(KernelContext):
             self.say(mm, RestorePmd(address=address, table=pmd.table), TAG)
             self.pmd_unlock(address)
             return status
+        self.note(PagesIsolated(address=address, table=pmd.table))
         self.pte_unlock(pmd.table)
         await self._copy(address, pmd.table, scanned, huge_pfn)
         await self.pmd_lock(address)

@@ -97,6 +97,7 @@ class Machine:
         stop: Stop | None = engine.stop
         if stop is None:
             raise RuntimeError("the machine has not stopped: run it first")
+        system.close()
         return Result(
             version=version("kactors"),
             scenario=self.scenario,

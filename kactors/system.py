@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from kactors.cpu import Cpu
 from kactors.engine.choices import Choices
 from kactors.engine.engine import Engine, Limits
 from kactors.fault_policy import FaultPolicy
+from kactors.kernel.pte import ZERO_PFN, pte_pfn
 from kactors.khugepaged import Khugepaged
 from kactors.machines import load_machine
 from kactors.mm import Mm
@@ -27,6 +29,35 @@ from protocols.tracepoints import WorkersStarted
 
 START_SPREAD_NS = 2_000
 """Workers leave the start barrier within this time: assumed."""
+
+
+@dataclass(frozen=True)
+class PageAccount:
+    """Where the zone's pages are when nothing is under way.
+
+    Attributes:
+        free: in the buddy lists.
+        page_cache: clean page cache.
+        per_cpu: in the CPUs' lists.
+        tables: holding page tables.
+        mapped: reachable through a page table.
+        mapped_twice: frames that two entries map.
+        total: pages of the zone.
+    """
+
+    free: int
+    page_cache: int
+    per_cpu: int
+    tables: int
+    mapped: int
+    mapped_twice: tuple[int, ...]
+    total: int
+
+    @property
+    def conserved(self) -> bool:
+        """Every page is in exactly one place."""
+        places = self.free + self.page_cache + self.per_cpu + self.tables + self.mapped
+        return places == self.total and not self.mapped_twice
 
 
 @dataclass
@@ -54,6 +85,28 @@ class System:
     def ptls(self) -> list[Ptl]:
         """Return every page table made so far, freed ones too."""
         return [actor for actor in self.engine.actors if isinstance(actor, Ptl)]
+
+    def account_pages(self) -> PageAccount:
+        """Count the pages; meaningful at quiescence."""
+        tables = [ptl for ptl in self.ptls() if not ptl.freed]
+        frames = [pte_pfn(pte) for ptl in tables for pte in ptl.mapped().values() if pte_pfn(pte) != ZERO_PFN]
+        for first in self.mm.pmds.huge_pages():
+            frames.extend(range(first, first + self.machine.pmd_pages))
+        twice = tuple(sorted(pfn for pfn, times in Counter(frames).items() if times > 1))
+        return PageAccount(
+            free=self.allocator.free_pages,
+            page_cache=self.allocator.page_cache_pages,
+            per_cpu=sum(len(cpu.pages) for cpu in self.cpus),
+            tables=len(tables),
+            mapped=len(frames),
+            mapped_twice=twice,
+            total=self.allocator.total_pages,
+        )
+
+    def close(self) -> None:
+        """Abandon every thread in the middle of whatever it does."""
+        for client in (*self.cpus, self.khugepaged):
+            client.close()
 
     def finish(self) -> None:
         """Account for the time up to the end."""
@@ -92,6 +145,7 @@ def build(
     new_table = partial(Ptl, engine, machine)
     mm = Mm(engine, machine, scenario.bounds, new_table, allocator)
     directory.mm, directory.allocator = mm, allocator
+    directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000
     khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
     workers = scenario.threads or workload.workers(machine.cpus)
     system = System(engine, machine, policy, workload, workers, mm, allocator, khugepaged, cpus)
@@ -137,5 +191,6 @@ async def _main(system: System, thread: UserThread) -> None:
 
 async def _work(system: System, thread: UserThread) -> None:
     """A worker. It leaves the start barrier a little after the others or before them, as threads do."""
-    await thread.compute(thread.pick("start", START_SPREAD_NS))
+    if not system.workload.at_once:
+        await thread.compute(thread.pick("start", START_SPREAD_NS))
     await system.workload.work(thread)

@@ -159,10 +159,18 @@ class PteSet(Tracepoint, sender=("ptl",)):
 
 
 class PmdChanged(Tracepoint, sender=("mm",)):
-    """A PMD entry changed: its new state and table (-1 = none)."""
+    """A PMD entry changed: its new state and table (-1 = none); ``collapsing`` when khugepaged cleared it."""
 
     address: Address
     state: str
+    table: TableId
+    collapsing: bool
+
+
+class PagesIsolated(Tracepoint, sender=("khugepaged",)):
+    """huge_memory:mm_collapse_huge_page_isolate: from here on a collapse relies on what the table held."""
+
+    address: Address
     table: TableId
 
 

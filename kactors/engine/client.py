@@ -118,6 +118,12 @@ class Client(Actor):
             if process.servers
         ]
 
+    def close(self) -> None:
+        """Abandon all processes: the machine has stopped."""
+        for process in self.processes():
+            if process.coroutine is not None:
+                process.coroutine.close()
+
     def processes(self) -> list[Process]:
         """Return every process that has not ended."""
         return [self.current]

@@ -22,10 +22,33 @@ class BlockingSpin(SpfV9):
         return await cpu.pte_lock(table, address)
 
 
+SOFTIRQ_NS_MAX = 20_000
+SOFTIRQ_ONE_IN = 4
+
+
 class IrqsOn(SpfV9):
-    """Takes IPIs inside the walk and the commit."""
+    """Takes interrupts inside the walk and the commit.
+
+    An interrupt's softirq may hold the fault up anywhere in them, with interrupts on: for up to 20 us here, one time in
+    four (assumed; it only has to be possible).
+    """
 
     name: ClassVar[str] = "broken-irqs-on"
+
+    def softirq(self, cpu: FaultContext) -> None:
+        """Perhaps be held up."""
+        if cpu.pick("softirq", SOFTIRQ_ONE_IN) == 0:
+            cpu.spend(cpu.pick("softirq.ns", SOFTIRQ_NS_MAX))
+
+    async def read_orig_pte(self, cpu: FaultContext, table: int, address: int) -> int:
+        """C8, held up between the PMD and the PTE."""
+        self.softirq(cpu)
+        return await super().read_orig_pte(cpu, table, address)
+
+    async def take_pte_lock(self, cpu: FaultContext, table: int, address: int) -> int | None:
+        """C12.iii, held up between the checks and the lock."""
+        self.softirq(cpu)
+        return await super().take_pte_lock(cpu, table, address)
 
     def walk_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
         """C8 with irqs on."""

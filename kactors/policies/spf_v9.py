@@ -61,7 +61,7 @@ class SpfV9(FaultPolicy):
             if orig_pmd.state is not PmdState.TABLE:
                 # none is ambiguous: not populated yet, or being collapsed; so SPF never allocates a page table
                 return self.abort(cpu, "spf_vma_notsup", address)
-            orig_pte = await cpu.read_pte(orig_pmd.table, address)
+            orig_pte = await self.read_orig_pte(cpu, orig_pmd.table, address)
         if await cpu.vma_has_changed(vma):
             return self.abort(cpu, "spf_vma_changed", address)
 
@@ -115,6 +115,10 @@ class SpfV9(FaultPolicy):
     def commit_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
         """C12: a collapse cannot get past its flush while this CPU takes no IPI."""
         return cpu.irqs_off("pte_map_lock")
+
+    async def read_orig_pte(self, cpu: FaultContext, table: int, address: int) -> int:
+        """C8: the PTE as the walk finds it."""
+        return await cpu.read_pte(table, address)
 
     async def first_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
         """C12.i: is the VMA gone or changed."""

@@ -9,10 +9,13 @@ from kactors.engine.errors import UsageError
 from kactors.workloads.base import Workload
 from kactors.workloads.collapse import Collapse
 from kactors.workloads.ebizzy import Ebizzy
+from kactors.workloads.litmus import CollapseVsFault, MunmapVsFault, SameAddress
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
 
-WORKLOADS: dict[str, type[Workload]] = {workload.name: workload for workload in (Ebizzy, Collapse, Replay)}
+WORKLOADS: dict[str, type[Workload]] = {
+    workload.name: workload for workload in (Ebizzy, Collapse, Replay, SameAddress, MunmapVsFault, CollapseVsFault)
+}
 
 __all__ = ["WORKLOADS", "Program", "Workload", "load_workload"]
 

@@ -15,10 +15,12 @@ class Workload(ABC):
     Attributes:
         name: as on the command line.
         unit: what ``record_done`` counts.
+        at_once: the workers leave the start barrier at the same instant.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = "records"
+    at_once: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

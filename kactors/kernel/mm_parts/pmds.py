@@ -84,6 +84,10 @@ class Pmds(Part):
                 return Holder(f"pmd_lock of {at:#x}", (client.node(tag),), entry.since_ns, "has not released it")
         return None
 
+    def huge_pages(self) -> list[int]:
+        """Return the first frame of every mapped huge page."""
+        return [entry.pmd.pfn for entry in self._entries.values() if entry.pmd.state is PmdState.HUGE]
+
     def _entry(self, address: int) -> _Entry:
         index = address // self.machine.pmd_size
         entry = self._entries.get(index)
@@ -94,9 +98,10 @@ class Pmds(Part):
     def _base(self, address: int) -> int:
         return address // self.machine.pmd_size * self.machine.pmd_size
 
-    def _set(self, address: int, entry: _Entry, pmd: Pmd) -> None:
+    def _set(self, address: int, entry: _Entry, pmd: Pmd, *, collapsing: bool = False) -> None:
         entry.pmd = pmd
-        changed = PmdChanged(address=self._base(address), state=pmd.state, table=pmd.table)
+        base = self._base(address)
+        changed = PmdChanged(address=base, state=pmd.state, table=pmd.table, collapsing=collapsing)
         self.mm.engine.emit(self.now_ns, self.mm, changed)
 
     def _read(self, message: ReadPmd, client: Any, tag: int) -> None:
@@ -133,7 +138,7 @@ class Pmds(Part):
 
     def _clear(self, message: ClearPmd, client: Any, tag: int) -> None:
         del client, tag
-        self._set(message.address, self._entry(message.address), PMD_NONE)
+        self._set(message.address, self._entry(message.address), PMD_NONE, collapsing=True)
 
     def _restore(self, message: RestorePmd, client: Any, tag: int) -> None:
         del client, tag
