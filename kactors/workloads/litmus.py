@@ -55,7 +55,7 @@ class SameAddress(Workload):
 
 
 class MunmapVsFaultOptions(Options):
-    """``pages``: what the faulting thread touches; ``tables``: unmap whole page tables, faults included.
+    """``pages``: what the one thread touches; ``tables``: unmap whole page tables, faults included.
 
     ``spread_ns``: how far apart the two threads start.
     """

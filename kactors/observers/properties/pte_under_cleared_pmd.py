@@ -13,7 +13,7 @@ ISOLATED = -2
 
 
 class PteUnderClearedPmd(Observer):
-    """While khugepaged collapses, the PMD is none: a speculation must not set a PTE that the collapse will miss (E4, C12).
+    """While khugepaged collapses, the PMD is none: nobody may set a PTE that the collapse will miss (E4, C12).
 
     Between the clearing and the isolation of the pages a PTE may still be set: the collapse waits for the PTE lock, and
     isolates that page with the others. After the isolation, or in a table that munmap took out, it is lost.
