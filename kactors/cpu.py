@@ -98,8 +98,9 @@ class Cpu(Scheduler):
 
     def _serve_idle(self, event: Event, at_ns: int, why: str) -> None:
         """An idle CPU holds the mm lazily: it leaves its idle state, answers, and leaves mm_cpumask (F5)."""
-        if not why:
-            at_ns, why = at_ns + self.machine.idle_exit_ns, "idle (halted)"
+        awake_ns = self.leave_idle(at_ns)
+        if awake_ns > at_ns:
+            at_ns, why = awake_ns, "leaving its idle state"
         self._end_idle(at_ns)
         self._serve(event, at_ns, why)
         self._idle_since_ns = self.interrupts.busy_until_ns

@@ -73,6 +73,7 @@ class Scheduler(FaultContext):
         self._in_mm = False
         self._run_queue: deque[Thread] = deque()
         self._idle_since_ns = 0
+        self._awake_at_ns = -1
         self._waking = False
         self._tick_armed = False
         self._need_resched = False
@@ -188,8 +189,16 @@ class Scheduler(FaultContext):
             self._arm_tick()
         elif not self._waking:
             self._waking = True
-            ready_ns = max(at_ns, self.interrupts.busy_until_ns) + self.machine.idle_exit_ns
-            self.engine.post(ready_ns, self, self, DISPATCH)
+            self.engine.post(self.leave_idle(at_ns), self, self, DISPATCH)
+
+    def leave_idle(self, at_ns: int) -> int:
+        """Return when the CPU, interrupted at ``at_ns``, is out of its idle state; it leaves it once, however often."""
+        machine, busy_ns = self.machine, self.interrupts.busy_until_ns
+        if self._awake_at_ns < self._idle_since_ns:
+            halted = at_ns - self._idle_since_ns >= machine.idle_poll_ns
+            exit_ns = self.jitter(machine.idle_exit_ns if halted else machine.idle_poll_exit_ns)
+            self._awake_at_ns = max(at_ns, busy_ns) + exit_ns
+        return max(at_ns, busy_ns, self._awake_at_ns)
 
     def _dispatch(self, event: Event) -> None:
         """Leave the idle state; the time counts as LOCK_SLEEP where one of the woken slept on a lock."""

@@ -64,6 +64,9 @@ class Machine(BaseModel):
     ipi_send_ns: Cost
     ipi_delivery_ns: Cost
     ipi_handler_ns: Cost
+    idle_poll_ns: Cost
+    """How long an idle CPU polls for work before it halts (in a VM, the host's halt polling)."""
+    idle_poll_exit_ns: Cost
     idle_exit_ns: Cost
 
     switch_ns: Cost
