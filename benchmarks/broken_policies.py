@@ -1,4 +1,4 @@
-"""What each protection of SPF protects from: ``python -m benchmarks.broken_policies [SEEDS]`` prints MODEL.md's table."""
+"""What each protection of SPF protects from: ``python -m benchmarks.broken_policies [SEEDS]``, as in MODEL.md."""
 
 import sys
 from collections import Counter

@@ -68,8 +68,8 @@ class MunmapVsFaultOptions(Options):
 class MunmapVsFault(Workload):
     """One thread unmaps while another faults in the same page table.
 
-    Without ``tables`` they use different pages, so every fault must succeed. With it the faults race with the end of the
-    area and of its page table: a touch that comes too late ends in SIGSEGV.
+    Without ``tables`` they use different pages, so every fault must succeed. With it the faults race with the end of
+    the area and of its page table: a touch that comes too late ends in SIGSEGV.
     """
 
     name: ClassVar[str] = "munmap-vs-fault"
