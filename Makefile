@@ -14,8 +14,8 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 empty :=
 space := $(empty) $(empty)
 comma := ,
-ACTORS := cpu mm ptl khugepaged allocator
-ACTOR_FILES := $(subst $(space),$(comma),$(foreach actor,$(ACTORS),kactors/$(actor).py kactors/$(actor)/*))
+ACTORS := cpu mm ptl khugepaged allocator scheduler context fault_context
+ACTOR_FILES := $(subst $(space),$(comma),$(ACTORS:%=kactors/%.py) kactors/kernel/*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
