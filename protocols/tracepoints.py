@@ -99,13 +99,14 @@ class IpiDone(Tracepoint, sender=WHO):
 
 
 class IpiServed(Tracepoint, sender=("cpu",)):
-    """The target ran the function; ``reason`` tells what delayed it, ``delayed`` for how long."""
+    """The target runs the function for ``duration``; ``reason`` tells what delayed it, ``delayed`` for how long."""
 
     sender: CpuId
     kind: str
     arrived_at: Ns
     delayed: Ns
     reason: str
+    duration: Ns
 
 
 class MmapSemWait(Tracepoint, sender=WHO):
