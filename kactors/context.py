@@ -46,6 +46,8 @@ from protocols.tlb import READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, Flus
 from protocols.tracepoints import IpiDone, IpiSend, MmapSemWait
 from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
 
+NOT_WAITING = -1
+
 
 @dataclass(slots=True)
 class Directory:
@@ -65,17 +67,32 @@ class Task(Process):
         acks: IPI acks still missing.
         last_acker: who sent the latest.
         holds_write: it owns mmap_sem for writing.
+        holds_read: it owns mmap_sem for reading.
         spins: it spins on mmap_sem.
+        refers_to: the VMA on which its fault has a reference, -1 for none.
+        reads_vma: the VMA that its fault has locked for reading, -1 for none.
+        speculates_at: the address of its admitted speculation, -1 for none.
     """
 
-    __slots__ = ("acks", "holds_write", "last_acker", "spins")
+    __slots__ = (
+        "acks",
+        "holds_read",
+        "holds_write",
+        "last_acker",
+        "reads_vma",
+        "refers_to",
+        "speculates_at",
+        "spins",
+    )
 
     def __init__(self, tag: int, name: str) -> None:
         super().__init__(tag, name)
         self.acks = 0
         self.last_acker = -1
         self.holds_write = False
+        self.holds_read = False
         self.spins = False
+        self.refers_to = self.reads_vma = self.speculates_at = -1
 
 
 class KernelContext(Client):
@@ -97,6 +114,8 @@ class KernelContext(Client):
         self.spent = [0] * len(Spent)
         self.stolen_ns = 0
         self.mode: int = Spent.SYSCALL
+        self._waits_as = NOT_WAITING
+        self._waits_from_ns = 0
         self._ipi_requests = 0
         super().__init__(engine, name)
 
@@ -118,14 +137,21 @@ class KernelContext(Client):
     def ask(self, server: Any, message: Message, kind: int = -1) -> Generator[Any, Event, Any]:
         """Send a request and wait for its reply on the CPU; the time counts as ``kind``, or as the present mode."""
         process = self.current
-        began_ns, stolen_ns = self.clock_ns, self.stolen_ns
-        process.servers, process.request, process.since_ns = (server,), message, began_ns
+        process.servers, process.request, process.since_ns = (server,), message, self.clock_ns
+        self._begin_wait(self.mode if kind < 0 else kind)
         self.say(server, message, process.tag)
         event = yield
         process.servers = ()
-        waited_ns = self.clock_ns - began_ns - self.stolen_ns + stolen_ns
-        self.spent[self.mode if kind < 0 else kind] += waited_ns
+        self._end_wait()
         return event[4]
+
+    def _begin_wait(self, kind: int) -> None:
+        """From the local clock on this CPU waits, except while it serves interrupts; its time counts as ``kind``."""
+        self._waits_as, self._waits_from_ns = kind, self.clock_ns - self.stolen_ns
+
+    def _end_wait(self) -> None:
+        self.spent[self._waits_as] += self.clock_ns - self.stolen_ns - self._waits_from_ns
+        self._waits_as = NOT_WAITING
 
     @abstractmethod
     def sleep(self) -> Awaitable[Message]:
@@ -148,6 +174,7 @@ class KernelContext(Client):
         slept = type(answer) is MustSleep
         if slept:
             await self.sleep()
+        self.current.holds_read = True
         self._waited(began_ns, write=False, slept=slept)
 
     async def down_write(self) -> None:
@@ -166,6 +193,7 @@ class KernelContext(Client):
 
     async def up_read(self) -> None:
         """Release mmap_sem; pay for those that it wakes."""
+        self.current.holds_read = False
         await self._release(UP_READ)
 
     async def up_write(self) -> None:
@@ -175,7 +203,7 @@ class KernelContext(Client):
 
     async def downgrade_write(self) -> None:
         """Keep mmap_sem as a reader only."""
-        self.current.holds_write = False
+        self.current.holds_write, self.current.holds_read = False, True
         await self._release(DOWNGRADE_WRITE)
 
     async def _release(self, message: Message) -> None:
@@ -314,11 +342,11 @@ class KernelContext(Client):
     @types.coroutine
     def _await_acks(self, targets: tuple[Any, ...], kind: str) -> Generator[Any, Event, None]:
         task = self.current
-        began_ns, stolen_ns = self.clock_ns, self.stolen_ns
-        task.servers, task.request, task.since_ns = targets, f"{kind} IPI ack", began_ns
+        task.servers, task.request, task.since_ns = targets, f"{kind} IPI ack", self.clock_ns
+        self._begin_wait(Spent.IPI_WAIT)
         yield
         task.servers = ()
-        self.spent[Spent.IPI_WAIT] += self.clock_ns - began_ns - self.stolen_ns + stolen_ns
+        self._end_wait()
 
     def take_ack(self, task: Task, event: Event) -> bool:
         """Count an ack; True when it was the last one."""

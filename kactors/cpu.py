@@ -125,9 +125,9 @@ class Cpu(Scheduler):
         self.stolen_ns += cost_ns
         self.engine.post(done_ns, sender, self, IPI_ACK, tag)
         if self.engine.listens(IpiServed):
-            self._tell_served(event, at_ns, why)
+            self._tell_served(event, at_ns, cost_ns, why)
 
-    def _tell_served(self, event: Event, at_ns: int, why: str) -> None:
+    def _tell_served(self, event: Event, at_ns: int, cost_ns: int, why: str) -> None:
         sender: Any = event[2]
         served = IpiServed(
             sender=sender.cpu_id,
@@ -135,6 +135,7 @@ class Cpu(Scheduler):
             arrived_at=event[0],
             delayed=at_ns - event[0],
             reason=why or "at once",
+            duration=cost_ns,
         )
         self.engine.emit(at_ns, self, served)
 

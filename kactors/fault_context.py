@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager
-from typing import cast
 
 from kactors.context import Directory, KernelContext
 from kactors.engine.engine import Engine
@@ -164,11 +163,22 @@ class FaultContext(KernelContext):
         """A6: map a huge page where the PMD is none and the VMA allows it; False: do it with small pages."""
         size = self.machine.pmd_size
         base = address // size * size
-        if not (self.huge_faults and vma.hugepage and vma.start <= base and base + size <= vma.end):
+        fits = vma.start <= base and base + size <= vma.end
+        # A huge PMD is always writable here (there is no huge zero page), so it may not stand in a read-only area.
+        if not (self.huge_faults and vma.hugepage and vma.writable and fits):
             return False
-        (pfn,) = await self.alloc_block(self.machine.huge_order, 1)
-        self.spend(self.jitter(self.machine.clear_huge_ns))
+        self.anon_vma_prepare(vma)
         table_pfn = await self.take_page()
+        # GFP_TRANSHUGE_LIGHT: no reclaim and no OOM killer for a page that one can do without.
+        request = AllocPages(order=self.machine.huge_order, count=1, memalloc=False)
+        answer = await self.ask(self.directory.allocator, request)
+        if type(answer) is not PagesAllocated:
+            await self.put_page(table_pfn)
+            self.count("thp_fault_fallback")
+            return False
+        self.count("thp_fault_alloc")
+        pfn = answer.pfns[0]
+        self.spend(self.jitter(self.machine.clear_huge_ns))
         pmd = await self.pmd_lock(address)
         used = pmd.state is PmdState.NONE
         if used:
@@ -196,10 +206,12 @@ class FaultContext(KernelContext):
     async def get_vma(self, address: int) -> VmaSnapshot | None:
         """SPF C1: find the VMA under mm_rb_lock and take a reference."""
         found: VmaFound = await self.ask(self.directory.mm, GetVma(address=address))
+        self.current.refers_to = -1 if found.vma is None else found.vma.vma_id
         return found.vma
 
     def put_vma(self, vma: VmaSnapshot) -> None:
         """SPF C15: drop the reference."""
+        self.current.refers_to = -1
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, PutVma(vma_id=vma.vma_id))
 
@@ -210,6 +222,7 @@ class FaultContext(KernelContext):
 
     async def can_reuse_spf_vma(self, vma: VmaSnapshot, address: int) -> VmaSnapshot | None:
         """SPF C15: under mmap_sem, take over the speculation's reference; None when find_vma is needed."""
+        self.current.refers_to = -1
         found: VmaFound = await self.ask(self.directory.mm, ReuseVma(vma_id=vma.vma_id, address=address))
         return found.vma
 
@@ -221,10 +234,13 @@ class FaultContext(KernelContext):
 
     async def vma_start_read(self, address: int) -> VmaReadLocked:
         """Per-VMA locks H1, H7: RCU walk and read-trylock."""
-        return cast(VmaReadLocked, await self.ask(self.directory.mm, VmaStartRead(address=address)))
+        locked: VmaReadLocked = await self.ask(self.directory.mm, VmaStartRead(address=address))
+        self.current.reads_vma = -1 if locked.vma is None else locked.vma.vma_id
+        return locked
 
     def vma_end_read(self, vma: VmaSnapshot) -> None:
         """Per-VMA locks H3: drop the read lock."""
+        self.current.reads_vma = -1
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, VmaEndRead(vma_id=vma.vma_id))
 
@@ -233,12 +249,27 @@ class FaultContext(KernelContext):
         if not self.bounded:
             return True
         admitted: SpfAdmitted = await self.ask_until_served(self.directory.mm, SpfEnter(address=address))
+        self.current.speculates_at = address if admitted.admitted else -1
         return admitted.admitted
 
     def spf_exit(self, address: int) -> None:
         """The speculation has ended."""
+        self.current.speculates_at = -1
         if self.bounded:
             self.say(self.directory.mm, SpfExit(address=address))
+
+    async def let_go(self) -> None:
+        """Release what a fault holds that a SIGKILL has interrupted: VM_FAULT_OOM does so on its way out."""
+        task, mm = self.current, self.directory.mm
+        if task.speculates_at >= 0:
+            self.spf_exit(task.speculates_at)
+        if task.refers_to >= 0:
+            self.say(mm, PutVma(vma_id=task.refers_to))
+        if task.reads_vma >= 0:
+            self.say(mm, VmaEndRead(vma_id=task.reads_vma))
+        task.refers_to = task.reads_vma = -1
+        if task.holds_read:
+            await self.up_read()
 
     # --- what a kernel counts ----------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from kactors.engine.event import Event
 from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
 from protocols.allocation import AllocPages, FreePages, PagesAllocated
 from protocols.base import Message
+from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS
 from protocols.page_table import (
     SCAN_PTES,
     ClearPmd,
@@ -96,10 +97,15 @@ class Khugepaged(KernelContext):
 
     @types.coroutine
     def sleep(self) -> Generator[Any, Event, Message]:
-        """Wait for a wake-up."""
-        self.current.servers = (self.directory.mm,)
+        """Wait for a wake-up; while it owns mmap_sem nobody spins on it."""
+        task, mm = self.current, self.directory.mm
+        if task.holds_write:
+            self.say(mm, OWNER_SLEEPS, TAG)
+        task.servers, task.since_ns = (mm,), self.clock_ns
         event = yield
-        self.current.servers = ()
+        task.servers = ()
+        if task.holds_write:
+            self.say(mm, OWNER_RUNS, TAG)
         return event[4]
 
     @types.coroutine
@@ -116,18 +122,28 @@ class Khugepaged(KernelContext):
             found: ScanRange = await self.ask(self.directory.mm, NextScanRange(after=position))
             position = max(found.address, 0)
             if found.address >= 0:
-                await self.collapse_range(found.address, found.table)
+                await self.collapse_range(found.address)
 
-    async def collapse_range(self, address: int, table: int) -> None:
+    async def collapse_range(self, address: int) -> None:
         """Scan one PMD range and collapse it if its PTEs allow."""
         began_ns = self.clock_ns
         await self.down_read()
-        scanned: PtesScanned = await self.ask(self.ptl(table), SCAN_PTES)
+        # Only now is the page table safe: munmap may have freed it since the range was chosen.
+        vma = await self.find_vma(address)
+        pmd = await self.read_pmd(address)
+        status = self._revalidate(vma, address, pmd)
+        if not status:
+            status = self._judge(await self.ask(self.ptl(pmd.table), SCAN_PTES))
         await self.up_read()
-        status = self._judge(scanned)
         if not status:
             status = await self._collapse(address)
         self.note(CollapseDone(address=address, status=status, duration=self.clock_ns - began_ns))
+
+    def _revalidate(self, vma: VmaSnapshot | None, address: int, pmd: Pmd) -> str:
+        """hugepage_vma_revalidate, mm_find_pmd: the status name when the range is not the one chosen any more."""
+        if vma is None or not vma.hugepage or vma.start > address or address + self.machine.pmd_size > vma.end:
+            return "vma_check_failed"
+        return "" if pmd.state is PmdState.TABLE else "pmd_null"
 
     def _judge(self, scanned: PtesScanned) -> str:
         """E0, E5: the kernel's status name for why this range cannot be collapsed; empty when it can."""
@@ -147,12 +163,8 @@ class Khugepaged(KernelContext):
         await self.down_write()
         vma = await self.find_vma(address)
         pmd = await self.read_pmd(address)
-        usable = (
-            vma is not None and vma.hugepage and vma.start <= address and address + self.machine.pmd_size <= vma.end
-        )
-        if vma is None or not usable or pmd.state is not PmdState.TABLE:
-            status = "vma_check_failed" if not usable else "pmd_null"
-        else:
+        status = self._revalidate(vma, address, pmd)
+        if vma is not None and not status:
             await self._writer.write_begin(self, vma)
             status = await self._isolate_and_copy(address, pmd, huge_pfn)
             await self._writer.write_end(self, vma)

@@ -168,7 +168,7 @@ class Ptl(Server):
             return
         gone = within(self._entries, message.first, message.last)
         values = [self._entries.pop(index) for index in gone]
-        pfns = tuple(pte_pfn(value) for value in values if pte_pfn(value) != ZERO_PFN)
+        pfns = tuple(pte_pfn(value) for value in values)
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
         for index in gone[::PTES_PER_LINE]:
             done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))

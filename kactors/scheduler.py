@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
-from kactors.context import Directory, Task
+from kactors.context import NOT_WAITING, Directory, Task
 from kactors.engine.client import Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
@@ -78,7 +77,6 @@ class Scheduler(FaultContext):
         self._tick_armed = False
         self._need_resched = False
         self._slice_ends_ns = 0
-        self._join_began_ns = 0
 
     def schedule_handlers(self) -> dict[type[Message], Callable[[Event], None]]:
         """Return the handlers of wake-ups, timers and thread starts."""
@@ -115,8 +113,10 @@ class Scheduler(FaultContext):
 
     async def _live(self, program: Program) -> None:
         """A thread's whole life; what it has said ahead of virtual time leaves before it ends."""
-        with contextlib.suppress(ThreadKilled):
+        try:
             await program()
+        except ThreadKilled:
+            await self.let_go()
         await self.sync()
 
     def _resume(self, event: Event) -> None:
@@ -161,7 +161,7 @@ class Scheduler(FaultContext):
         self._arm_tick()
         if not self._in_mm:
             self.say(self.directory.mm, JOIN_MM, thread.tag)
-            self._join_began_ns = self.clock_ns - self.stolen_ns
+            self._begin_wait(Spent.SWITCH)
             return
         self._enter(thread)
 
@@ -172,7 +172,7 @@ class Scheduler(FaultContext):
         self.tlb.generation = message.generation
         busy_ns = self.interrupts.busy_until_ns
         self.arrived(max(busy_ns, event[0]))
-        self.spent[Spent.SWITCH] += self.clock_ns - self.stolen_ns - self._join_began_ns
+        self._end_wait()
         self._enter(cast(Thread, self.current))
 
     def _enter(self, thread: Thread) -> None:
@@ -250,12 +250,14 @@ class Scheduler(FaultContext):
             self._arm_tick()
             return
         thread = cast(Thread, self.current)
+        now_ns = max(event[0], self.interrupts.busy_until_ns)
+        if thread.stops_at is not None and thread.stops_at[0] > now_ns:
+            self._preempt(thread, thread.stops_at, now_ns)
+            return
+        self._need_resched = True
         if thread.spins:
-            self.engine.post(event[0], self.directory.mm, self, STOP_SPINNING, thread.tag)
-        elif thread.stops_at is not None and thread.stops_at[0] > event[0]:
-            self._preempt(thread, thread.stops_at, event[0])
-        else:
-            self._need_resched = True
+            # Not before the request to which it belongs has left.
+            self.say_at(max(now_ns, self.clock_ns), self.directory.mm, STOP_SPINNING, thread.tag)
 
     def _preempt(self, thread: Thread, stops_at: Event, at_ns: int) -> None:
         """Cut a computation short; the thread goes on with what is left of it."""
@@ -270,6 +272,11 @@ class Scheduler(FaultContext):
     async def compute(self, ns: int) -> None:
         """Run user code for ``ns`` of CPU time, however often it is interrupted or preempted."""
         self.mode = Spent.USER
+        if self.killed or self._need_resched:
+            await self.return_to_user()
+        if max(ns, self.clock_ns - self.engine.now_ns) > LONG_COMPUTE_NS:
+            # What precedes a long computation is over when that is cut; a row of short ones cannot run for ever.
+            await self.sync()
         while ns > LONG_COMPUTE_NS:
             ns = await self._compute_preemptibly(ns)
         self.spend(ns)
@@ -310,6 +317,31 @@ class Scheduler(FaultContext):
         return self.name if self.current.tag == tag else f"thread {tag - 1} (asleep, {self.name})"
 
     def finish(self, at_ns: int) -> None:
-        """Account for the time up to the end of the run."""
+        """Account for the time up to the end of the run, be it in the middle of a wait or of a computation."""
+        busy_ns = self.interrupts.busy_until_ns
+        end_ns = max(at_ns, busy_ns)
         if self.current is IDLE:
-            self._end_idle(max(at_ns, self._idle_since_ns))
+            end_ns = max(end_ns, self._idle_since_ns)
+            self._end_idle(end_ns)
+        elif self._waits_as != NOT_WAITING:
+            end_ns = self.clock_ns = max(end_ns, self.clock_ns)
+            self._end_wait()
+        else:
+            end_ns = max(at_ns, self.clock_ns)
+        self._forget(end_ns - at_ns, max(busy_ns - at_ns, 0))
+        self.arrived(at_ns)
+        self._idle_since_ns = self.interrupts.busy_until_ns = at_ns
+
+    def _forget(self, beyond_ns: int, serving_ns: int) -> None:
+        """Take back what was charged beyond the end: interrupt service first, then the kind that came last.
+
+        Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
+        others do. That is less than a fault's own time.
+        """
+        served_ns = min(beyond_ns, serving_ns, self.spent[Spent.IPI_SERVICE])
+        self.spent[Spent.IPI_SERVICE] -= served_ns
+        beyond_ns -= served_ns
+        for kind in (Spent.IDLE if self.current is IDLE else self.mode, *Spent):
+            part_ns = min(beyond_ns, self.spent[kind])
+            self.spent[kind] -= part_ns
+            beyond_ns -= part_ns

@@ -13,11 +13,8 @@ def run_inline(engine: Engine) -> None:
     Raises:
         ActorCrash: an actor raised; the original exception is its cause.
     """
-    event = None
-    try:
-        for event in engine.run_events():
+    for event in engine.run_events():
+        try:
             event[1].receive(event)
-    except Exception as error:
-        if event is None:
-            raise
-        raise ActorCrash(event[1].name, show(event[4]), event[0], engine.story()) from error
+        except Exception as error:
+            raise ActorCrash(event[1].name, show(event[4]), event[0], engine.story()) from error

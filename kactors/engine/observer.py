@@ -48,8 +48,7 @@ class Dispatcher:
         self._halt = halt
         self.observers: list[Observer] = []
         self.tracepoints: dict[type[Message], list[Hearing]] = {}
-        self._deliveries: list[Callable[[Event], None]] = []
-        self.hears_deliveries = False
+        self.hearers: list[Callable[[Event], None]] = []
 
     def add(self, observer: Observer) -> None:
         """Subscribe an observer."""
@@ -58,12 +57,11 @@ class Dispatcher:
             self.tracepoints.setdefault(kind, []).append(hearing)
         delivery = observer.deliveries()
         if delivery is not None:
-            self._deliveries.append(delivery)
-            self.hears_deliveries = True
+            self.hearers.append(delivery)
 
     def delivery(self, event: Event) -> None:
         """Tell those who hear everything."""
-        for hear in self._deliveries:
+        for hear in self.hearers:
             hear(event)
 
     def receive(self, event: Event) -> None:

@@ -70,9 +70,10 @@ def _edges(actor: Actor, wait: Blocked) -> list[WaitEdge]:
 def find_cycle(edges: Iterable[WaitEdge]) -> tuple[WaitEdge, ...]:
     """Return the edges of one cycle, in order, beginning at its first waiter by name; empty when there is none."""
     by_pair = {(edge.waiter, edge.holder): edge for edge in edges}
-    graph: dict[str, set[str]] = {}
+    # Lists, because the order in a set of names changes with the hash seed, and with it the cycle that is found.
+    graph: dict[str, list[str]] = {}
     for waiter, holder in by_pair:
-        graph.setdefault(waiter, set()).add(holder)
+        graph.setdefault(waiter, []).append(holder)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

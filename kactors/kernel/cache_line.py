@@ -24,7 +24,7 @@ class CacheLine:
         start_ns = max(self._free_at_ns, now_ns)
         done_ns = start_ns + self._machine.atomic_ns
         if self._owner != cpu or len(self._sharers) > 1:
-            done_ns += self._machine.transfer_ns(self._owner, cpu)
+            done_ns += self._fetch_ns(cpu)
             self._owner = cpu
             self._sharers = {cpu}
         self._free_at_ns = done_ns + hold_ns
@@ -38,6 +38,12 @@ class CacheLine:
         contended = self._free_at_ns > now_ns
         again_ns = self._machine.atomic_ns + (self._machine.transfer_ns(self._owner, cpu) if contended else 0)
         return self.write(now_ns, cpu, hold_ns=again_ns) + between_ns
+
+    def _fetch_ns(self, cpu: int) -> int:
+        """Return what it costs to own the line alone: it comes from its owner, or the copies elsewhere go."""
+        if self._owner != cpu:
+            return self._machine.transfer_ns(self._owner, cpu)
+        return max(self._machine.transfer_ns(sharer, cpu) for sharer in self._sharers if sharer != cpu)
 
     def read(self, now_ns: int, cpu: int) -> int:
         """Return when ``cpu`` has read the line: at once where it has a copy, else after one transfer."""

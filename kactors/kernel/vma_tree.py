@@ -171,7 +171,7 @@ class VmaTree:
         ceiling = self._top
         for vma in reversed(self._vmas):
             start = (ceiling - length) // align * align
-            if vma.end <= ceiling and start >= vma.end:
+            if vma.end <= ceiling and start >= max(vma.end, self._bottom):
                 return start
             ceiling = min(ceiling, vma.start)
         start = (ceiling - length) // align * align

@@ -24,7 +24,10 @@ ANYWHERE = -1
 async def mmap(
     cpu: Cpu, length: int, *, address: int = ANYWHERE, readable: bool = True, writable: bool = True, kind: VmaKind
 ) -> int:
-    """D2: map ``length`` bytes; return the address. ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE."""
+    """D2: map ``length`` bytes; return the address.
+
+    ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE: -1 (MAP_FAILED) when something is mapped there.
+    """
     await cpu.down_write()
     request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)

@@ -117,7 +117,7 @@ class UserThread:
         writable: bool = True,
         kind: VmaKind = VmaKind.ANON,
     ) -> int:
-        """Map an area, private; return its address."""
+        """Map an area, private; return its address, or -1 when ``address`` was given and something is mapped there."""
         began_ns = self._enter()
         length = self._pages(length)
         mapped = await address_space.mmap(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
+from kactors.kernel.pte import ZERO_PFN
 from protocols.page_table import (
     DetachTables,
     HugeZapped,
@@ -29,6 +30,7 @@ class Gather:
         huge: first frames of huge pages.
         tables: page tables.
         flushed: how many of ``pfns`` no TLB can hold any more.
+        unflushed_from: lowest address that was cleared since the last flush, -1 when there is none.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,12 @@ class Gather:
         self.huge: list[int] = []
         self.tables: list[int] = []
         self.flushed = 0
+        self.unflushed_from = -1
+
+    def cleared(self, start: int) -> None:
+        """Entries from ``start`` upwards have been cleared: a TLB may still hold them, the zero page's too."""
+        if self.unflushed_from < 0:
+            self.unflushed_from = start
 
 
 def pmd_ranges(cpu: Cpu, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -67,19 +75,23 @@ def _note_discard(cpu: Cpu, start: int, end: int, *, done: bool) -> None:
 
 async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
     pmd = await cpu.read_pmd(start)
-    if pmd.state is PmdState.HUGE and end - start == cpu.machine.pmd_size:
-        await _zap_huge(cpu, start, gather)
-        return
+    while pmd.state is PmdState.HUGE and end - start == cpu.machine.pmd_size:
+        if await _zap_huge(cpu, start, gather):
+            return
+        pmd = await cpu.read_pmd(start)
     table = await small_table(cpu, pmd, start)
     if table < 0:
         return
     await cpu.pte_lock(table, start)
     first = cpu.pte_index(start)
-    gather.pfns.extend(await cpu.zap_ptes(table, first, first + ((end - start) >> cpu.machine.page_shift)))
+    frames = await cpu.zap_ptes(table, first, first + ((end - start) >> cpu.machine.page_shift))
+    if frames:
+        gather.cleared(start)
+    gather.pfns.extend(pfn for pfn in frames if pfn != ZERO_PFN)
     if len(gather.pfns) - gather.flushed >= cpu.machine.mmu_gather_pages:
         # The batch is full: it has to be flushed before the PTE lock is dropped (force_flush in zap_pte_range).
-        await cpu.flush_tlb(start, end)
-        gather.flushed = len(gather.pfns)
+        await cpu.flush_tlb(gather.unflushed_from, end)
+        gather.flushed, gather.unflushed_from = len(gather.pfns), -1
     cpu.pte_unlock(table)
 
 
@@ -94,13 +106,17 @@ async def small_table(cpu: Cpu, pmd: Pmd, address: int) -> int:
     return pmd.table
 
 
-async def _zap_huge(cpu: Cpu, address: int, gather: Gather) -> None:
-    await cpu.pmd_lock(address)
-    zapped: HugeZapped = await cpu.ask(cpu.directory.mm, ZapHuge(address=address))
+async def _zap_huge(cpu: Cpu, address: int, gather: Gather) -> bool:
+    """zap_huge_pmd; False when another MADV_DONTNEED has split or zapped it meanwhile."""
+    huge = (await cpu.pmd_lock(address)).state is PmdState.HUGE
+    if huge:
+        zapped: HugeZapped = await cpu.ask(cpu.directory.mm, ZapHuge(address=address))
+        gather.cleared(address)
+        gather.huge.append(zapped.pfn)
+        if zapped.table >= 0:
+            gather.tables.append(zapped.table)
     cpu.pmd_unlock(address)
-    gather.huge.append(zapped.pfn)
-    if zapped.table >= 0:
-        gather.tables.append(zapped.table)
+    return huge
 
 
 async def detach_tables(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
@@ -112,7 +128,7 @@ async def detach_tables(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
 async def finish_unmap(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
     """tlb_finish_mmu: flush what is not flushed yet, then free pages, then page tables."""
     freed_tables = bool(gather.tables)
-    if freed_tables or gather.huge or len(gather.pfns) > gather.flushed:
+    if freed_tables or gather.unflushed_from >= 0:
         await cpu.flush_tlb(start, end, freed_tables=freed_tables)
     _note_discard(cpu, start, end, done=True)
     if freed_tables and cpu.machine.tlb == "tlbie":

@@ -120,7 +120,7 @@ class Pmds(Part):
         del client, tag
         entry = self._entry(message.address)
         entry.owner = None
-        if entry.waiting:
+        while entry.waiting and entry.owner is None:  # an InstallTable does not keep the lock
             waiting, next_client, next_tag = entry.waiting.popleft()
             self.handlers()[type(waiting)](waiting, next_client, next_tag)
 
@@ -172,10 +172,9 @@ class Pmds(Part):
         if entry.pmd.state is PmdState.HUGE:
             pfn = entry.pmd.pfn
             entry.table, entry.deposited = entry.deposited, None
-            vma = self.mm.tree.find(message.address)
-            writable = vma is None or vma.writable
             engine = self.mm.engine
-            engine.post(self.now_ns, entry.table, self.mm, FillTable(pfn=pfn, writable=writable))
+            # As writable as the huge PMD was: an mprotect that splits it protects its own part afterwards.
+            engine.post(self.now_ns, entry.table, self.mm, FillTable(pfn=pfn, writable=True))
             engine.post(self.now_ns, self._allocator, self.mm, SplitPage(pfn=pfn, order=self.machine.huge_order))
             self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=entry.table.id, pfn=-1))
         self.mm.reply(done_ns, client, tag, entry.pmd)

@@ -30,6 +30,8 @@ from protocols.vma import (
 if TYPE_CHECKING:
     from kactors.kernel.mm_parts.vmas import Vmas
 
+MAP_FAILED = -1
+
 
 @dataclass(frozen=True)
 class _Change:
@@ -93,6 +95,11 @@ class Regions:
         if start < 0:
             start = self._place(message.length)
         end = start + message.length
+        if self._tree.overlapping(start, end):
+            # Only a caller who chose the address comes here: MAP_FIXED_NOREPLACE ends in EEXIST.
+            failed = RegionMapped(address=MAP_FAILED, merged=False)
+            self._vmas.mm.reply(self._vmas.now_ns + self._vmas.machine.find_vma_ns, client, tag, failed)
+            return
         wanted = Vma(0, start, end, readable=message.readable, writable=message.writable, kind=message.kind)
         below, above = self._tree.neighbours(start, end)
         below = below if below is not None and below.mergeable_with(wanted) else None

@@ -1,0 +1,182 @@
+"""The commands. Each parses, calls and prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from kactors.cli.program import Program
+from kactors.cli.progress import meter
+from kactors.cli.request import (
+    Overrides,
+    build_scenario,
+    check_scenario,
+    policy_names,
+    scenario_options,
+    workload_or_file,
+)
+from kactors.cli.traces import open_trace
+from kactors.report.exits import FINDING
+from kactors.run import Machine
+from protocols.result import Result
+from protocols.scenario import Scenario
+from protocols.stop import Violation
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Runtime = Literal["inline", "trio"]
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--traceback", is_flag=True, hidden=True, help="Show where an internal error came from.")
+@click.version_option(package_name="kactors")
+def main(traceback: bool) -> None:
+    """Simulate Linux page-fault concurrency with message-passing actors in virtual time.
+
+    Exit codes: 0 fine; 1 a finding (deadlock, violation, bound); 2 wrong usage, or a file that cannot be read or
+    written; 3 an internal error.
+    """
+    del traceback
+
+
+def run_options(command: Command) -> Command:
+    """Add the options of a single run."""
+    options = (
+        click.option("--policy", help="A fault policy, or FILE.py:CLASS for your own."),
+        click.option("--runtime", type=click.Choice(["inline", "trio"]), default="inline", show_default=True),
+        click.option(
+            "--trace",
+            type=click.Path(path_type=Path, readable=False),
+            help="Write FILE.txt (lines) or FILE.json (Chrome).",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """Add the options of everything that runs."""
+    check = click.option("--check/--no-check", default=True, help="Stop when a property is violated (default).")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
+    return check(as_json(command))
+
+
+@main.command()
+@click.argument("workload", required=False)
+@scenario_options
+@run_options
+@output_options
+def run(workload: str | None, runtime: Runtime, trace: Path | None, check: bool, as_json: bool, **given: Any) -> int:
+    """Run a WORKLOAD; `kactors list` names them. One that never ends runs for 20ms unless --until says otherwise."""
+    scenario = build_scenario(Overrides(**given), workload=workload)
+    return _show(_run(scenario, runtime, trace, check), as_json)
+
+
+@main.command()
+@click.argument("file")
+@scenario_options
+@run_options
+@output_options
+def replay(file: str, runtime: Runtime, trace: Path | None, check: bool, as_json: bool, **given: Any) -> int:
+    """Replay a recording: FILE is the text of `perf script`, plain, .gz or .xz. Runs to its end by default."""
+    scenario = build_scenario(Overrides(**given), recording=file)
+    return _show(_run(scenario, runtime, trace, check), as_json)
+
+
+@main.command()
+@click.argument("target", metavar="WORKLOAD|FILE")
+@click.option(
+    "--policies", default="classic,spf-v9,per-vma", show_default=True, help="With commas; the first is the base."
+)
+@scenario_options
+@output_options
+def compare(target: str, policies: str, check: bool, as_json: bool, **given: Any) -> int:
+    """Run one scenario under several policies, with the same seed, in parallel processes."""
+    from kactors.report import comparison
+    from kactors.sweep import RunsBar, run_all
+
+    names = policy_names(policies)
+    word = workload_or_file(target)
+    scenarios = [build_scenario(Overrides(**given, policy=name), **word) for name in names]
+    for scenario in scenarios:
+        # Here and at once, and not in a worker process after others have run.
+        check_scenario(scenario)
+    with RunsBar(len(scenarios)) as bar:
+        results = run_all(scenarios, properties=check, on_done=bar.done)
+    if as_json:
+        click.echo(_json([result.to_json() for result in results]))
+    else:
+        click.echo(comparison(results), nl=False)
+    return FINDING if any(result.stop.finding for result in results) else 0
+
+
+@main.command()
+def messages() -> None:
+    """Show every message that the actors exchange."""
+    from kactors.report.vocabulary import vocabulary
+
+    click.echo(vocabulary(_terminal_width()), nl=False)
+
+
+@main.command("list")
+def list_() -> None:
+    """List the policies, the workloads with their options, and the machines."""
+    from kactors.report.catalogue import catalogue
+
+    click.echo(catalogue(), nl=False)
+
+
+@main.command()
+@click.argument("name", type=click.Choice(["result", "scenario"]))
+def schema(name: str) -> None:
+    """Print the JSON schema of what --json prints (result), or of a scenario file (scenario)."""
+    from kactors.report.schema import SCHEMAS
+
+    click.echo(_json(SCHEMAS[name]()))
+
+
+def _run(scenario: Scenario, runtime: Runtime, trace: Path | None, check: bool) -> Result:
+    with open_trace(trace, scenario) as observers, meter(scenario) as shown:
+        limits = shown.limits if shown is not None else None
+        machine = Machine(scenario, limits=limits, observers=observers, properties=check)
+        if shown is not None:
+            shown.watch(machine.system.engine)
+        try:
+            return _with_story(machine.run(runtime), machine)
+        finally:
+            # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
+            machine.system.close()
+
+
+def _with_story(result: Result, machine: Machine) -> Result:
+    """A property hears tracepoints only: the engine alone can tell what was delivered before it broke."""
+    stop = result.stop
+    if not isinstance(stop, Violation) or stop.story:
+        return result
+    return result.model_copy(update={"stop": stop.model_copy(update={"story": machine.system.engine.story()})})
+
+
+def _show(result: Result, as_json: bool) -> int:
+    from kactors.report import report
+
+    if as_json:
+        click.echo(_json(result.to_json()))
+    else:
+        click.echo(report(result), nl=False)
+    return FINDING if result.stop.finding else 0
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
+def _terminal_width() -> int | None:
+    """Return the terminal's columns, or None in a pipe."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,0 +1,36 @@
+"""The outermost command: commands return exit codes, failures are one line on stderr and never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from kactors.report.exits import USAGE, complain, exit_codes
+
+CLICK_OWN = (click.ClickException, click.exceptions.Exit, click.Abort)
+
+
+HINT = "; to see where, run it again as kactors --traceback ..."
+
+
+class Program(click.Group):
+    """A group whose commands return an exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line and exit."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = USAGE
+        except click.ClickException as error:
+            code = complain(error.format_message(), USAGE)
+        sys.exit(code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever it raises ends the program with a line and an exit code."""
+        with exit_codes(passing=CLICK_OWN, show_traceback=ctx.params["traceback"], hint=HINT):
+            return super().invoke(ctx)

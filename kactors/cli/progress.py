@@ -1,0 +1,74 @@
+"""A progress line for one run, on a terminal only: virtual time, deliveries a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from kactors.engine.engine import Engine, Limits
+from kactors.report.units import count, duration
+from protocols.scenario import Scenario
+
+DELIVERIES_A_LOOK = 4096
+"""So often is the clock read: some ten times a second."""
+REFRESH_S = 0.1
+
+
+class Meter:
+    """Watches a run through the engine's predicate, which costs a call a delivery, and so only on a terminal."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn(scenario.policy), BarColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
+        self._task = self._bar.add_task("", total=scenario.until_ns)
+        self._until = f" of {duration(scenario.until_ns)}" if scenario.until_ns else ""
+        self._engine: Engine | None = None
+        self._left = DELIVERIES_A_LOOK
+        self._shown_s = 0.0
+        self._shown_events = 0
+        self.limits = Limits(scenario.until_ns, scenario.events_max, self._tick)
+
+    def watch(self, engine: Engine) -> None:
+        """Name the engine that is to be watched."""
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._shown_s = time.monotonic()
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def _tick(self) -> bool:
+        """Called after each delivery; never stops the run."""
+        self._left -= 1
+        if not self._left:
+            self._left = DELIVERIES_A_LOOK
+            self._show()
+        return False
+
+    def _show(self) -> None:
+        now_s = time.monotonic()
+        if self._engine is None or now_s - self._shown_s < REFRESH_S:
+            return
+        rate = (self._engine.events - self._shown_events) / (now_s - self._shown_s)
+        self._shown_s, self._shown_events = now_s, self._engine.events
+        text = f"virtual time {duration(self._engine.now_ns)}{self._until}, {count(rate)} events/s"
+        self._bar.update(self._task, completed=self._engine.now_ns, description=text)
+        self._bar.refresh()
+
+
+def meter(scenario: Scenario) -> AbstractContextManager[Meter | None]:
+    """Return a meter on a terminal, else nothing."""
+    return Meter(scenario) if sys.stderr.isatty() else nullcontext()

@@ -1,0 +1,60 @@
+"""What there is to run: policies, workloads with their options, machines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from kactors.fault_policy import FaultPolicy
+from kactors.machines import load_machine, machine_names
+from kactors.policies import BROKEN, POLICIES
+from kactors.report.tables import table
+from kactors.report.units import size
+from kactors.workloads import WORKLOADS, Workload
+
+
+def catalogue() -> str:
+    """Return what `kactors list` prints."""
+    parts = [
+        ["Policies (--policy):", *_policies(POLICIES)],
+        ["Broken policies, each without one protection, to see what it protects from:", *_policies(BROKEN)],
+        ["Your own policy: --policy FILE.py:CLASS"],
+        ["Workloads, with their options (--set KEY=VALUE) and defaults:", *_workloads()],
+        ["Machines (--machine NAME or FILE.toml):", *_machines()],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def options_of(workload: type[Workload]) -> type[BaseModel] | None:
+    """Return the model of a workload's options: the class of its module that is named after it."""
+    found = vars(sys.modules[workload.__module__]).get(f"{workload.__name__}Options")
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def _policies(policies: Mapping[str, type[FaultPolicy]]) -> list[str]:
+    rows = [[name, _first_line(policy.__doc__)] for name, policy in policies.items()]
+    return table(("policy", "what it is"), rows, left=2)
+
+
+def _workloads() -> list[str]:
+    lines: list[str] = []
+    for name, workload in WORKLOADS.items():
+        lines.append(f"  {name}: {_first_line(workload.__doc__)}")
+        options = options_of(workload)
+        for key, field in options.model_fields.items() if options is not None else ():
+            default = "required" if field.is_required() else str(field.default).lower()
+            meaning = f"  {_first_line(field.description)}" if field.description else ""
+            lines.append(f"      {key} = {default:<10}{meaning}".rstrip())
+    return lines
+
+
+def _machines() -> list[str]:
+    profiles = [load_machine(name) for name in machine_names()]
+    rows = [[machine.name, str(machine.cpus), size(machine.page_size), machine.tlb] for machine in profiles]
+    return table(("machine", "CPUs", "page", "TLB shootdown by"), rows)
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").strip().partition("\n")[0]

@@ -1,0 +1,137 @@
+"""Runs scenarios in parallel processes. A run depends on its scenario alone, so where it runs does not matter."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from kactors.engine.errors import ActorCrash
+from kactors.run import Machine
+from protocols.result import Result
+from protocols.scenario import Scenario
+
+OnDone = Callable[[int, Result], None]
+"""(place of the scenario, its result), as each run ends."""
+
+PARENT_GONE = 1
+
+
+@dataclass(frozen=True)
+class _Crashed:
+    """An ActorCrash on its way between processes: its four arguments are not what pickle would hand to it."""
+
+    actor: str
+    message: str
+    at_ns: int
+    story: tuple[str, ...]
+    cause: str
+
+
+def run_all(
+    scenarios: Sequence[Scenario],
+    *,
+    workers: int | None = None,
+    properties: bool = True,
+    on_done: OnDone | None = None,
+) -> list[Result]:
+    """Run each scenario and return the results in the same order.
+
+    Args:
+        scenarios: what to run; they start in this order.
+        workers: processes, by default (and at most) one a CPU; with one, the runs happen in this process.
+        properties: stop as a violation when an interleaving breaks a property.
+        on_done: called in this process as each run ends.
+
+    The processes import the program's main module: a script that calls this needs ``if __name__ == "__main__":``.
+
+    Raises:
+        UsageError: a scenario names something that does not exist; the other runs are abandoned.
+        ActorCrash: an actor raised: an internal bug.
+    """
+    cpus = os.cpu_count() or 1
+    count = min(workers or cpus, cpus, len(scenarios))
+    results: dict[int, Result] = {}
+    for place, result in _inline(scenarios, properties) if count <= 1 else _parallel(scenarios, count, properties):
+        results[place] = result
+        if on_done is not None:
+            on_done(place, result)
+    return [results[place] for place in range(len(scenarios))]
+
+
+def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[int, Result]]:
+    for place, scenario in enumerate(scenarios):
+        yield place, _run(scenario, properties)
+
+
+def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
+    with _pool(workers) as pool:
+        work = partial(_work, properties=properties)
+        places = {pool.submit(work, scenario): place for place, scenario in enumerate(scenarios)}
+        for future in as_completed(places):
+            yield places[future], _landed(future.result())
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once when the caller fails or is interrupted: a run takes seconds."""
+    # Not fork: the caller may have threads, whose locks a forked child would inherit as they are. The server imports
+    # the simulator once, so that starting a worker costs no import.
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    if os.name == "posix":
+        context.set_forkserver_preload(["kactors.run"])
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+def _enter() -> None:
+    """What a worker does first: leave Ctrl-C to the parent, and end when the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Killed, the parent cannot tell its workers; they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(PARENT_GONE)
+
+
+def _run(scenario: Scenario, properties: bool) -> Result:
+    machine = Machine(scenario, properties=properties)
+    try:
+        return machine.run()
+    finally:
+        # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
+        machine.system.close()
+
+
+def _work(scenario: Scenario, properties: bool) -> Result | _Crashed:
+    try:
+        return _run(scenario, properties)
+    except ActorCrash as crash:
+        cause = f"{type(crash.__cause__).__name__}: {crash.__cause__}"
+        return _Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause)
+
+
+def _landed(outcome: Result | _Crashed) -> Result:
+    if isinstance(outcome, _Crashed):
+        crash = ActorCrash(outcome.actor, outcome.message, outcome.at_ns, outcome.story)
+        raise crash from RuntimeError(f"in a worker process: {outcome.cause}")
+    return outcome

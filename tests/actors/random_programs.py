@@ -1,0 +1,123 @@
+"""Random programs on a few pages at the border of two PMD ranges, and the machines that run them."""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from kactors import Machine, Scenario
+from kactors.workloads import Program
+from protocols.scenario import Bounds, Khugepaged
+
+POLICIES = ("classic", "spf-v9", "per-vma")
+BASE = 0x7E00_0000_0000
+PAUSES_NS = (0, 100, 1_000, 5_000, 30_000, 400_000)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call on the pages first..last-1 (a touch: of the first one), and the user time after it."""
+
+    call: str
+    first: int
+    last: int
+    flag: bool
+    pause_ns: int
+
+
+def interesting_pages(per_pmd):
+    """Both ends of two PMD ranges: areas, page tables and huge pages begin and end there."""
+    return (0, 1, 2, per_pmd - 2, per_pmd - 1, per_pmd, per_pmd + 1, per_pmd + 2, 2 * per_pmd - 2, 2 * per_pmd - 1)
+
+
+@st.composite
+def ranges(draw, per_pmd):
+    whole = st.sampled_from([(0, per_pmd), (per_pmd, 2 * per_pmd), (0, 2 * per_pmd)])
+    pages = st.lists(st.sampled_from(interesting_pages(per_pmd)), min_size=2, max_size=2, unique=True)
+    return draw(st.one_of(pages.map(sorted).map(tuple), pages.map(sorted).map(tuple), whole))
+
+
+CALLS = (
+    *["touch"] * 6,
+    *["munmap", "mmap", "mmap", "mprotect", "mprotect", "dontneed", "dontneed", "hugepage", "compute", "compute"],
+)
+
+
+@st.composite
+def steps(draw, per_pmd):
+    first, last = draw(ranges(per_pmd))
+    pause_ns = draw(st.sampled_from(PAUSES_NS))
+    return Step(draw(st.sampled_from(CALLS)), first, last, draw(st.booleans()), pause_ns)
+
+
+def programs(per_pmd, threads):
+    return st.lists(st.lists(steps(per_pmd), min_size=1, max_size=12), min_size=threads[0], max_size=threads[1])
+
+
+@st.composite
+def knobs(draw):
+    """What decides how the threads meet: CPUs, time slices, batches, lock rules, khugepaged, bounds."""
+    costs = {
+        "mmu_gather_pages": draw(st.sampled_from([1, 2, 3, 10_000])),
+        "slice_ns": draw(st.sampled_from([1_000, 10_000, 3_000_000])),
+        "rwsem_handoff_ns": draw(st.sampled_from([0, 1, 1_000, 4_000_000])),
+        "rwsem_steal_percent": draw(st.sampled_from([0, 50, 100])),
+        "ipi_delivery_ns": draw(st.sampled_from([0, 1_500, 30_000])),
+        "wake_ns": draw(st.sampled_from([0, 1_200, 30_000])),
+        "switch_ns": draw(st.sampled_from([0, 1_500])),
+        "irq_toggle_ns": draw(st.sampled_from([0, 3])),
+    }
+    khugepaged = Khugepaged(scan_sleep_millisecs=draw(st.sampled_from([0, 1, 1])), fault_huge=draw(st.booleans()))
+    inflight_max = draw(st.sampled_from([None, 1, 2]))
+    scope, on_limit = draw(st.sampled_from(["mm", "address"])), draw(st.sampled_from(["wait", "classic"]))
+    bounds = Bounds(spf_inflight_max=inflight_max, spf_inflight_scope=scope, on_limit=on_limit)
+    return {
+        "seed": draw(st.integers(0, 2**32)),
+        "cpus": draw(st.integers(1, 3)),
+        "costs": costs,
+        "khugepaged": khugepaged,
+        "bounds": bounds,
+    }
+
+
+async def set_up(thread):
+    """Two PMD ranges, marked for huge pages and with a history: their anon_vma and a page table exist."""
+    length = 2 * thread.cpu.machine.pmd_size
+    assert await thread.mmap(length, address=BASE) == BASE
+    await thread.madvise_hugepage(BASE, length)
+    await thread.touch(BASE + 5 * thread.page_size)
+
+
+def body(program):
+    async def work(thread):
+        for step in program:
+            await do(thread, step)
+
+    return work
+
+
+async def do(thread, step):
+    """Do one step; return what a touch or a mmap returns."""
+    page = thread.page_size
+    start, length = BASE + step.first * page, (step.last - step.first) * page
+    result = None
+    match step.call:
+        case "touch":
+            result = await thread.touch(start, write=step.flag)
+        case "munmap":
+            await thread.munmap(start, length)
+        case "mmap":
+            result = await thread.mmap(length, address=start)
+        case "mprotect":
+            await thread.mprotect(start, length, writable=step.flag)
+        case "dontneed":
+            await thread.madvise_dontneed(start, length)
+        case "hugepage":
+            await thread.madvise_hugepage(start, length)
+    await thread.compute(step.pause_ns)
+    return result
+
+
+def machine_with(bodies, policy, settings, *, name="small", **options):
+    """Build a machine; 200,000 deliveries are far more than any of these programs needs."""
+    scenario = Scenario(machine=name, policy=policy, events_max=200_000, **settings)
+    return Machine(scenario, workload=Program(bodies, set_up=set_up), **options)

@@ -1,0 +1,253 @@
+"""IPIs meet what a CPU is doing: computing, waiting, idle, interrupts off, serving another one."""
+
+import pytest
+
+from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.kernel.accounting import Spent
+from protocols.tlb import LeaveMm
+from protocols.tracepoints import IpiDone, IpiSend, IpiServed, RecordDone
+from tests.accounting import assert_settled
+from tests.actors.scenes import PAGE, Delivered, Heard, played, spent
+
+HANDLER_NS, FLUSH_PAGE_NS, FLUSH_FULL_NS = 900, 100, 500
+COSTS = {"ipi_handler_ns": HANDLER_NS, "tlb_flush_page_ns": FLUSH_PAGE_NS, "tlb_flush_full_ns": FLUSH_FULL_NS}
+
+
+class Shared:
+    """An area that one thread maps and the others use."""
+
+    def __init__(self, pages=4):
+        self.pages = pages
+        self.start = 0
+
+    async def set_up(self, thread):
+        self.start = await thread.mmap(self.pages * PAGE)
+        await thread.touch(self.start)
+
+    def drop(self, after_ns, pages=1, times=1, page=0):
+        """Touch and MADV_DONTNEED pages, from number ``page`` on: one flush each time."""
+
+        async def work(thread):
+            await thread.compute(after_ns)
+            for _ in range(times):
+                await thread.touch(self.start + page * PAGE)
+                await thread.madvise_dontneed(self.start + page * PAGE, pages * PAGE)
+
+        return work
+
+
+def computing(ns):
+    async def work(thread):
+        await thread.compute(1)
+        await thread.compute(ns)
+        await thread.cpu.sync()
+        thread.record_done()
+
+    return work
+
+
+@pytest.mark.parametrize("ns", [19_000, 60_000], ids=["uncut", "preemptible"])
+def test_an_ipi_shifts_a_computation_by_exactly_the_handlers_time(ns):
+    ends = []
+    for after_ns in (5_000, 500_000):
+        heard, shared = Heard(RecordDone, IpiServed), Shared()
+        machine, _ = played(
+            shared.drop(after_ns), computing(ns), set_up=shared.set_up, costs=COSTS, observers=[heard]
+        )
+        ends += [at_ns for at_ns, _, heard_of in heard.all if type(heard_of) is RecordDone]
+        assert_settled(machine)
+    assert ends[0] - ends[1] == HANDLER_NS + FLUSH_PAGE_NS
+    (served,) = (served for _, who, served in heard.all if type(served) is IpiServed)
+    assert served.sender == 0
+
+
+def test_the_handlers_time_counts_as_service_and_not_as_user_time():
+    shared = Shared()
+    machine, _ = played(shared.drop(5_000), computing(60_000), set_up=shared.set_up, costs=COSTS)
+    assert spent(machine, 1, Spent.IPI_SERVICE) == HANDLER_NS + FLUSH_PAGE_NS
+    assert spent(machine, 1, Spent.USER) == 60_001
+
+
+def test_a_range_above_the_ceiling_flushes_everything():
+    shared = Shared(pages=40)
+    machine, _ = played(shared.drop(5_000, pages=34), computing(60_000), set_up=shared.set_up, costs=COSTS)
+    assert spent(machine, 1, Spent.IPI_SERVICE) == HANDLER_NS + FLUSH_FULL_NS
+
+
+def test_an_ipi_that_arrives_during_the_handler_waits_for_its_end():
+    heard, shared = Heard(IpiServed), Shared()
+    costs = COSTS | {"ipi_handler_ns": 20_000, "ipi_delivery_ns": 10_000}
+    bodies = (shared.drop(5_000), shared.drop(5_000, page=1), computing(200_000))
+    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=costs, observers=[heard])
+    at_cpu_2 = [(at_ns, served) for at_ns, who, served in heard.all if who == "cpu2"]
+    assert len(at_cpu_2) == 2
+    (first_at_ns, first), (second_at_ns, second) = at_cpu_2
+    assert (first.delayed, first.reason) == (0, "at once")
+    assert second.reason == "serving another IPI"
+    assert second_at_ns == first_at_ns + 20_000 + FLUSH_PAGE_NS
+    assert second.delayed == second_at_ns - second.arrived_at
+    assert_settled(machine)
+
+
+def test_a_cpu_that_waits_for_acks_acknowledges_others():
+    shared = Shared()
+    bodies = (shared.drop(5_000, times=5), shared.drop(5_000, times=5, page=1))
+    machine, result = played(*bodies, set_up=shared.set_up, costs=COSTS)
+    assert result.stop.kind == "quiescent"
+    assert result.ipi.flush.count == 10
+    assert_settled(machine)
+
+
+class IrqsOffFor(FaultPolicy):
+    """Spends some time of each fault with interrupts off, then ends it as a bad access."""
+
+    name = "irqs-off-for"
+
+    def __init__(self, ns, gap_ns=None):
+        self.ns, self.gap_ns = ns, gap_ns
+        self.spans = []
+
+    async def fault(self, cpu, address, *, write):
+        del address, write
+        for _ in range(1 if self.gap_ns is None else 2):
+            with cpu.irqs_off("a test"):
+                began_ns = cpu.clock_ns
+                cpu.spend(self.ns)
+                await cpu.read_pmd(0)
+                self.spans.append((began_ns, cpu.clock_ns))
+            cpu.spend(self.gap_ns or 0)
+        await cpu.sync()
+        return FaultPath.SIGSEGV
+
+
+def flush(after_ns):
+    """A flush at everybody, that long after the start."""
+
+    async def work(thread):
+        await thread.compute(after_ns)
+        await thread.cpu.flush_tlb(0, PAGE)
+
+    return work
+
+
+async def bad_touch(thread):
+    await thread.compute(1_000)
+    assert not await thread.touch(0)
+
+
+def test_an_ipi_pended_by_interrupts_off_is_served_at_the_instant_of_enabling():
+    heard, policy = Heard(IpiServed, IpiDone), IrqsOffFor(30_000)
+    machine, result = played(flush(5_000), bad_touch, policy=policy, costs=COSTS, observers=[heard])
+    ((off_ns, almost_on_ns),) = policy.spans
+    on_ns = almost_on_ns + machine.system.machine.irq_toggle_ns
+    served_at_ns, _, served = next(entry for entry in heard.all if type(entry[2]) is IpiServed)
+    assert served_at_ns == on_ns
+    assert served.delayed == on_ns - served.arrived_at
+    assert served.reason == f"irqs off in a test since {off_ns} ns"
+    done = heard.of(IpiDone)[0]
+    assert done.sent_at + done.wait == on_ns + HANDLER_NS + FLUSH_PAGE_NS
+    assert done.last_acker == 1
+    assert result.ipi.worst.why == f"{served.reason}, delayed {served.delayed} ns"
+    assert_settled(machine)
+
+
+def test_an_ipi_between_two_sections_is_served_between_them_and_shifts_the_second():
+    ends = []
+    for after_ns in (5_000, 500_000):
+        heard, policy = Heard(IpiServed), IrqsOffFor(2_000, gap_ns=10_000)
+        machine, _ = played(flush(after_ns), bad_touch, policy=policy, costs=COSTS, observers=[heard])
+        (first, second) = policy.spans
+        ends.append((first[1], second[1]))
+        if after_ns == 5_000:
+            ((at_ns, _, served),) = heard.all
+            assert served.reason == "at once"
+            assert first[1] < at_ns < second[0]
+        assert_settled(machine)
+    assert ends[0][0] == ends[1][0]
+    assert ends[0][1] - ends[1][1] == HANDLER_NS + FLUSH_PAGE_NS
+
+
+class IrqsOffAhead(FaultPolicy):
+    """Opens and closes a section ahead of virtual time: it says nothing in it."""
+
+    name = "irqs-off-ahead"
+
+    async def fault(self, cpu, address, *, write):
+        del address, write
+        with cpu.irqs_off("ahead"):
+            cpu.spend(30_000)
+        cpu.spend(5_000)
+        await cpu.sync()
+        return FaultPath.SIGSEGV
+
+
+def test_a_section_computed_ahead_of_virtual_time_delays_an_ipi_as_well():
+    heard = Heard(IpiServed)
+    machine, _ = played(flush(5_000), bad_touch, policy=IrqsOffAhead(), costs=COSTS, observers=[heard])
+    ((at_ns, _, served),) = heard.all
+    assert "irqs off in ahead" in served.reason
+    assert at_ns == served.arrived_at + served.delayed
+    assert served.delayed > 10_000
+    assert_settled(machine)
+
+
+async def sleep_at_once(thread):
+    await thread.compute(1)
+
+
+def test_an_idle_cpu_leaves_its_idle_state_answers_and_leaves_mm_cpumask():
+    heard, left, shared = Heard(IpiServed, IpiSend), Delivered(LeaveMm), Shared()
+    bodies = (shared.drop(900_000, times=3), sleep_at_once)
+    machine, _ = played(*bodies, set_up=shared.set_up, costs=COSTS, observers=[heard, left])
+    (served,) = heard.of(IpiServed)
+    assert served.reason == "leaving its idle state"
+    assert served.delayed == machine.system.machine.idle_exit_ns
+    assert [send.targets for send in heard.of(IpiSend)] == [1], "later flushes had nobody to interrupt"
+    assert len(left.all) == 1
+    assert_settled(machine)
+
+
+def test_a_cpu_that_left_mm_cpumask_joins_again_with_an_empty_tlb():
+    shared = Shared()
+    order = []
+
+    async def flush_then_wait(thread):
+        await shared.drop(900_000)(thread)
+        order.append("flushed")
+        await thread.mmap(PAGE)
+
+    async def sleep_and_come_back(thread):
+        await thread.touch(shared.start + PAGE)
+        await thread.compute(10_000)
+        await thread.mmap(PAGE)
+        order.append("back")
+        assert await thread.touch(shared.start + PAGE)
+        assert await thread.touch(shared.start)
+
+    async def hold_the_lock(thread):
+        await thread.mmap(PAGE)
+
+    costs = COSTS | {"map_ns": 2_000_000, "slice_ns": 100_000}
+    bodies = (flush_then_wait, sleep_and_come_back, hold_the_lock)
+    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=costs)
+    assert order[0] == "flushed"
+    assert "back" in order
+    assert_settled(machine)
+
+
+def test_a_flush_that_was_overtaken_by_a_later_one_costs_only_the_handler():
+    """F4: the target that is one generation behind flushes the range; when two are missing it flushes everything."""
+    heard, shared = Heard(IpiServed), Shared(pages=8)
+    late = {"ipi_delivery_ns": 20_000}
+
+    async def drop_another_page(thread):
+        await thread.compute(5_000)
+        await thread.touch(shared.start + 3 * PAGE)
+        await thread.madvise_dontneed(shared.start + 3 * PAGE, PAGE)
+
+    bodies = (shared.drop(5_000), drop_another_page, computing(300_000))
+    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=COSTS | late, observers=[heard])
+    assert len([who for _, who, _ in heard.all if who == "cpu2"]) == 2
+    service = spent(machine, 2, Spent.IPI_SERVICE)
+    assert service == 2 * HANDLER_NS + 2 * FLUSH_PAGE_NS or service == 2 * HANDLER_NS + FLUSH_FULL_NS
+    assert_settled(machine)

@@ -1,0 +1,193 @@
+"""khugepaged: each way in which a collapse ends, and that it leaves everything in order."""
+
+import pytest
+
+from protocols.scenario import Khugepaged
+from protocols.tracepoints import CollapseDone, PageCopied, PmdChanged, UserStore
+from tests.accounting import assert_settled, pages_mapped
+from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
+
+MS = 1_000_000
+POLICIES = ("classic", "spf-v9", "per-vma")
+COLLAPSE_NS = range(-1_000, 4_000, 100)
+"""From before the scan to after the isolation; the copy takes much longer."""
+COLLAPSED = ("table", "none", "huge")
+
+
+async def madvised(thread):
+    await thread.mmap(2 * PMD, address=BASE)
+    await thread.madvise_hugepage(BASE, 2 * PMD)
+
+
+def touching(*pages, write=True, then=0):
+    """Touch pages, then compute until ``then``."""
+
+    async def work(thread):
+        for page in pages:
+            await thread.touch(BASE + page * PAGE, write=write)
+        await wait_until(thread, then)
+
+    return work
+
+
+def statuses(*bodies, **options):
+    """Play a scene with khugepaged awake every ms; return its statuses, the machine and the result."""
+    heard = Heard(CollapseDone)
+    options = {"set_up": madvised, "collapse_ms": 1} | options
+    machine, result = played(*bodies, observers=[heard, *options.pop("observers", ())], **options)
+    assert_settled(machine)
+    found = [done.status for done in heard.of(CollapseDone)]
+    assert sum(result.collapses.values()) == len(found)
+    return found, machine, result
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_range_with_a_written_page_is_collapsed(policy):
+    heard = Heard(PageCopied)
+    found, machine, result = statuses(touching(0, 3, then=2 * MS), policy=policy, observers=[heard])
+    assert found == ["succeeded"]
+    assert machine.system.account_pages().mapped == 512
+    assert len(pages_mapped(machine.system)) == 512
+    copied = heard.of(PageCopied)
+    assert [copy.vpn - BASE // PAGE for copy in copied if copy.source >= 0] == [0, 3]
+    assert len(copied) == 512
+    assert result.vmstat["thp_collapse_alloc"] == 1
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_was_written_before_and_after_is_there(policy):
+    heard = Heard(UserStore)
+
+    async def work(thread):
+        await touching(0, 1)(thread)
+        await wait_until(thread, 2 * MS)
+        await touching(0, 5)(thread)
+
+    found, machine, result = statuses(work, policy=policy, observers=[heard])
+    assert found == ["succeeded"]
+    assert result.counters.faults == 2, "the huge page needs no fault"
+    frames = {store.vpn - BASE // PAGE: store.pfn for store in heard.of(UserStore)}
+    assert frames[5] - frames[0] == 5
+
+
+def test_a_range_with_too_few_pages_is_left_alone():
+    settings = Khugepaged(scan_sleep_millisecs=1, max_ptes_none=510)
+    found, machine, _ = statuses(touching(0, then=2 * MS), khugepaged=settings)
+    assert found == ["exceed_none_pte"]
+    assert machine.system.account_pages().mapped == 1
+
+
+def test_the_zero_page_counts_as_none():
+    settings = Khugepaged(scan_sleep_millisecs=1, max_ptes_none=511)
+    found, _, _ = statuses(touching(0, 1, write=False, then=2 * MS), khugepaged=settings)
+    assert found == ["exceed_none_pte"]
+
+
+def test_a_range_without_a_writable_page_is_left_alone():
+    async def protect(thread):
+        await touching(0)(thread)
+        await thread.mprotect(BASE, 2 * PMD, writable=False)
+        await wait_until(thread, 2 * MS)
+
+    assert statuses(protect)[0] == ["lack_writable_pte"]
+
+
+def test_without_a_free_huge_page_it_gives_up():
+    found, machine, _ = statuses(touching(0, then=2 * MS), costs={"memory_mib": 1})
+    assert found == ["alloc_huge_page_failed"]
+    assert machine.system.account_pages().mapped == 1
+
+
+def test_areas_without_the_advice_and_areas_too_small_are_never_scanned():
+    async def set_up(thread):
+        await thread.mmap(2 * PMD, address=BASE)
+        await thread.mmap(PMD, address=BASE + 4 * PMD + PAGE)
+        await thread.madvise_hugepage(BASE + 4 * PMD + PAGE, PMD)
+        await thread.touch(BASE + 5 * PMD)
+
+    assert statuses(touching(0, then=3 * MS), set_up=set_up)[0] == []
+
+
+def test_it_goes_from_range_to_range_and_begins_again():
+    found, machine, _ = statuses(touching(0, 512, then=4 * MS))
+    assert found == ["succeeded", "succeeded"]
+    assert len(machine.system.mm.pmds.huge_pages()) == 2
+
+
+def test_it_keeps_no_machine_alive():
+    found, machine, result = statuses(touching(0))
+    assert found == []
+    assert result.virtual_ns < MS
+    assert result.stop.kind == "quiescent"
+
+
+def test_at_0_ms_it_does_not_run():
+    assert statuses(touching(0, then=3 * MS), collapse_ms=0)[0] == []
+
+
+def meanwhile(change):
+    """The outcomes of a collapse when ``change`` comes at each of many instants around it, with the PMD's states."""
+    outcomes = set()
+    for offset_ns in COLLAPSE_NS:
+
+        async def work(thread, offset_ns=offset_ns):
+            await touching(0, 1)(thread)
+            await wait_until(thread, MS + offset_ns)
+            await change(thread)
+            await wait_until(thread, 1.9 * MS)
+
+        pmds = Heard(PmdChanged)
+        found, _, _ = statuses(work, observers=[pmds])
+        states = [change.state for change in pmds.of(PmdChanged) if change.address == BASE]
+        outcomes.add((*found, *states))
+    return outcomes
+
+
+def test_an_area_that_goes_before_the_scan_or_between_scan_and_lock_fails_the_check():
+    outcomes = meanwhile(lambda thread: thread.munmap(BASE, PMD))
+    assert outcomes == {("table", "none"), ("vma_check_failed", "table", "none"), ("succeeded", *COLLAPSED, "none")}
+
+def test_pages_dropped_between_scan_and_isolation_make_it_put_the_table_back():
+    """E6: the PMD is none while khugepaged looks, and the same table again after it."""
+    outcomes = meanwhile(lambda thread: thread.madvise_dontneed(BASE, PMD))
+    assert outcomes == {
+        ("exceed_none_pte", "table"),
+        ("exceed_none_pte", "table", "none", "table"),
+        ("succeeded", *COLLAPSED, "none"),
+    }
+
+
+def test_a_range_whose_page_table_went_while_the_huge_page_was_allocated_is_left_alone():
+    async def replace_the_area(thread):
+        await thread.munmap(BASE, PMD)
+        await thread.mmap(PMD, address=BASE)
+        await thread.madvise_hugepage(BASE, PMD)
+
+    async def work(thread):
+        await touching(0)(thread)
+        await wait_until(thread, MS + 2_000)
+        await replace_the_area(thread)
+        await wait_until(thread, 1.9 * MS)
+
+    found, machine, _ = statuses(work, costs={"zone_lock_ns": 50_000})
+    assert found == ["pmd_null"]
+    assert machine.system.mm.pmds.huge_pages() == []
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_faults_wait_until_the_collapse_is_over(policy):
+    async def fault_during_the_copy(thread):
+        await wait_until(thread, MS + 50_000)
+        assert await thread.touch(BASE + 100 * PAGE)
+
+    found, machine, result = statuses(touching(0, then=2 * MS), fault_during_the_copy, policy=policy)
+    assert found == ["succeeded"]
+    assert result.mmap_sem.read.max_ns > 10_000
+    assert machine.system.account_pages().mapped == 512
+
+
+def test_only_per_vma_interrupts_all_cpus_once_more():
+    """Since 6.1: tlb_remove_table_sync_one after the flush."""
+    for policy, syncs in (("classic", 0), ("spf-v9", 0), ("per-vma", 1)):
+        _, _, result = statuses(touching(0, then=2 * MS), policy=policy, cpus=4)
+        assert result.ipi.sync.count == syncs, policy

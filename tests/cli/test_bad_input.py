@@ -1,0 +1,151 @@
+"""Every wrong request gets one line that names what is wrong and what would be right, exit code 2, and no file."""
+
+import lzma
+
+import pytest
+
+from tests.cli.conftest import RECORDING
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["run", "ebizy"], ["WORKLOAD ebizy", "did you mean ebizzy?", "collapse"]),
+        (["run"], ["name a workload", "ebizzy"]),
+        (["run", "recording"], ["kactors replay FILE"]),
+        (["run", "ebizzy", "--policy", "spfv9"], ["--policy spfv9", "did you mean spf-v9?", "classic"]),
+        (["run", "ebizzy", "--machine", "x86-8"], ["--machine x86-8", "did you mean x86-80?", "small"]),
+        (["run", "ebizzy", "--machine", "no.toml"], ["--machine no.toml", "no such machine"]),
+        (["run", "ebizzy", "--set", "thread=1"], ["ebizzy has no option thread", "m, M, T"]),
+        (["run", "collapse", "--set", "pmd=1"], ["no option pmd", "did you mean pmds?"]),
+        (["run", "ebizzy", "--set", "t=0"], ["t = 0", "greater than or equal to 1"]),
+        (["run", "ebizzy", "--set", "n=many"], ["n = 'many'", "integer"]),
+        (["run", "ebizzy", "--set", "foo"], ["--set foo", "key=value"]),
+        (["run", "ebizzy", "--set", "=3"], ["--set =3", "key=value"]),
+        (["run", "ebizzy", "--set", "bound.x=3"], ["--set bound.x=3", "did you mean bounds?", "khugepaged, machine"]),
+        (
+            ["run", "ebizzy", "--set", "bounds.spf_inflght_max=1"],
+            ["--set bounds.spf_inflght_max=1", "did you mean spf_inflight_max?"],
+        ),
+        (["run", "ebizzy", "--set", "bounds.spf_inflight_max=0"], ["--set bounds.spf_inflight_max=0", "equal to 1"]),
+        (["run", "ebizzy", "--set", "bounds.spf_inflight_max=true"], ["bounds.spf_inflight_max=true", "integer"]),
+        (["run", "ebizzy", "--set", "bounds.on_limit=go"], ["--set bounds.on_limit=go", "'wait', 'classic' or 'stop'"]),
+        (["run", "ebizzy", "--set", "khugepaged.fault_huge=3"], ["--set khugepaged.fault_huge=3", "boolean"]),
+        (["run", "ebizzy", "--set", "machine.clear_pag_ns=3"], ["clear_pag_ns", "did you mean clear_page_ns?"]),
+        (["run", "ebizzy", "--set", "machine.tlb=none"], ["--set machine.tlb=none", "integer"]),
+        (["run", "ebizzy", "--cpus", "0"], ["--cpus 0", "greater than or equal to 1"]),
+        (["run", "ebizzy", "--cpus", "5000"], ["--cpus 5000", "less than or equal to 4096"]),
+        (["run", "ebizzy", "--cpus", "two"], ["--cpus", "'two'", "integer"]),
+        (["run", "ebizzy", "--threads", "0"], ["--threads 0", "greater than or equal to 1"]),
+        (["run", "ebizzy", "--until", "-5ms"], ["--until", "-5ms", "20ms, 1.5s"]),
+        (["run", "ebizzy", "--until", "soon"], ["--until", "soon", "20ms, 1.5s"]),
+        (["run", "ebizzy", "--until", "0"], ["--until", "'0'", "1 or more"]),
+        (["run", "ebizzy", "--seed", "x"], ["--seed", "integer"]),
+        (["run", "ebizzy", "--runtime", "asyncio"], ["--runtime", "asyncio", "inline", "trio"]),
+        (["run", "ebizzy", "--polcy", "classic"], ["--polcy", "--policy"]),
+        (["run", "ebizzy", "collapse"], ["collapse"]),
+        (["nosuch"], ["nosuch"]),
+        (["replay"], ["FILE"]),
+        (["replay", "nosuch.xz"], ["nosuch.xz", "no such file"]),
+        (["replay", "."], ["is a directory"]),
+        (["compare", "ebizy"], ["ebizy", "no workload and no file", "did you mean ebizzy?"]),
+        (["compare", "ebizzy", "--policies", "classic,,spf-v9"], ["--policies classic,,spf-v9", "name 2 is empty"]),
+        (["compare", "ebizzy", "--policies", ""], ["--policies", "name 1 is empty"]),
+        (["compare", "ebizzy", "--policies", "classic,classic"], ["classic is named twice"]),
+        (["compare", "ebizzy", "--policies", "classic,spf"], ["--policies classic,spf", "spf-v9"]),
+        (["compare", "ebizzy", "--cpus", "0"], ["--cpus 0"]),
+        (["schema", "trace"], ["trace", "result", "scenario"]),
+    ],
+    ids=lambda value: " ".join(value) if value and value[0] in {"run", "replay", "compare", "schema"} else "",
+)
+def test_one_line_says_what_is_wrong_and_what_would_be_right(refused, words, parts):
+    line = refused(*words)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('polcy = "classic"', ['polcy = "classic"', "did you mean policy?"]),
+        ("[bound]\nx = 1", ["[bound]", "did you mean bounds?"]),
+        ("[bounds]\nspf_inflight = 1", ["bounds.spf_inflight = 1", "did you mean spf_inflight_max?"]),
+        ('cpus = "4"', ['cpus = "4"', "integer"]),
+        ("cpus = true", ["cpus = true", "integer"]),
+        ("cpus = 0", ["cpus = 0", "greater than or equal to 1"]),
+        ("seed = 1.5", ["seed = 1.5", "integer"]),
+        ("cpus = 2001-01-01", ["cpus", "date or time"]),
+        ("bounds = 3", ["bounds = 3", "object"]),
+        ("[options]\nt = [1]", ["options.t = [1]", "true, false, a whole number or text"]),
+        ("[options.t]\nx = 1", ["options.t", "true, false, a whole number or text"]),
+        ("[costs]\nclear_page_ns = 1.5", ["costs.clear_page_ns = 1.5", "integer"]),
+        ('machine = "x86-8"', ['machine = "x86-8"', "did you mean x86-80?"]),
+        ('policy = "spfv9"', ['policy = "spfv9"', "did you mean spf-v9?"]),
+        ('workload = "ebizy"', ['workload = "ebizy"', "did you mean ebizzy?"]),
+        ('\nworkload = "ebizzy\n', ["not TOML", "line 2"]),
+    ],
+)
+def test_a_scenario_file_is_named_with_its_key_or_line(refused, tmp_path, text, parts):
+    path = tmp_path / "scenario.toml"
+    path.write_text(text)
+    line = refused("run", "--scenario", path)
+    assert str(path) in line
+    for part in parts:
+        assert part in line
+
+
+def test_a_scenario_file_that_is_none(refused, tmp_path):
+    assert "No such file" in refused("run", "--scenario", tmp_path / "no.toml")
+    assert "Is a directory" in refused("run", "--scenario", tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b'workload = "\xe9"')
+    assert "latin.toml: not TOML" in refused("run", "--scenario", tmp_path / "latin.toml")
+
+
+def test_a_setting_inside_what_the_file_says_is_a_number(refused, tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("bounds = 3")
+    assert "bounds = 3: bounds should be a table" in refused("run", "--scenario", path, "--set", "bounds.on_limit=stop")
+
+
+def test_a_recording_cut_short(refused, tmp_path):
+    path = tmp_path / "cut.xz"
+    path.write_bytes(RECORDING.read_bytes()[:100_000])
+    line = refused("replay", path)
+    assert str(path) in line
+    assert "end too early" in line
+
+
+def test_a_recording_with_too_many_broken_lines(refused, short_recording):
+    path = short_recording(nonsense=21)
+    line = refused("replay", path)
+    assert f"{path}, line 2001" in line
+    assert "21 of 2021 lines are unreadable" in line
+
+
+def test_a_damaged_recording_is_refused_by_compare_too(refused, tmp_path):
+    path = tmp_path / "empty.xz"
+    path.write_bytes(lzma.compress(b""))
+    assert f"{path}: is empty" in refused("compare", path)
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("raise ValueError('no\\nway')", "ValueError: no way"),
+        ("x = (", "SyntaxError"),
+        ("class Mine: pass", "Mine is no complete FaultPolicy"),
+        ("import sys; sys.exit(5)", "sys.exit(5)"),
+    ],
+)
+@pytest.mark.parametrize("command", [("run", "ebizzy", "--policy"), ("compare", "ebizzy", "--policies")])
+def test_a_policy_file_that_is_none(refused, tmp_path, command, source, part):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    assert part in refused(*command, f"{path}:Mine")
+
+
+def test_without_a_command_there_is_help(kactors):
+    done = kactors()
+    assert done.exit_code == 2
+    assert "Usage:" in done.stderr
+    assert "compare" in done.stderr
