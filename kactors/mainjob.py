@@ -27,7 +27,7 @@ class Size:
     window_ns: int
 
 
-SIZES = (Size("zen4-vm-2", 4, 20_000_000), Size("x86-vm-16", 32, 100_000_000), Size("x86-80", 160, 50_000_000))
+SIZES = (Size("zen4-vm-2", 4, 20_000_000), Size("x86-vm-16", 32, 40_000_000), Size("x86-80", 160, 20_000_000))
 """Windows such that each run takes a second or two, and that no policy reaches the end of the recording in one."""
 
 

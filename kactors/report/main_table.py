@@ -72,16 +72,20 @@ def _row(result: Result, base: Result) -> list[str]:
 
 
 def _winners(results: Sequence[Result]) -> str:
-    parts = []
-    for group in _sizes(results):
-        base, best = group[0], max(group, key=lambda result: result.throughput.per_s)
-        rate = f"{count(best.throughput.per_s)} {best.throughput.unit}/s"
-        if best is base:
-            margin = "nothing gains on it"
-        else:
-            margin = f"{gain(best.throughput.per_s, base.throughput.per_s)} against {base.policy}"
-        parts.append(f"{best.policy} on {best.cpus} CPUs ({rate}, {margin})")
-    return f"Who wins: {'; '.join(parts)}."
+    return f"Who wins: {'; '.join(_winner(group) for group in _sizes(results))}."
+
+
+def _winner(group: Sequence[Result]) -> str:
+    """The winner of one size with its margins: against the base, and to the next, which may be as good as equal."""
+    base, ranking = group[0], sorted(group, key=lambda result: result.throughput.per_s, reverse=True)
+    best = ranking[0].throughput
+    margins = [f"{count(best.per_s)} {best.unit}/s"]
+    if ranking[0] is not base:
+        margins.append(f"{gain(best.per_s, base.throughput.per_s)} against {base.policy}")
+    margins += [
+        f"{other.policy} {percent(best.per_s - other.throughput.per_s, best.per_s)} behind" for other in ranking[1:2]
+    ]
+    return f"{ranking[0].policy} on {base.cpus} CPUs ({', '.join(margins)})"
 
 
 def _over_allocation(results: Sequence[Result]) -> str:

@@ -26,7 +26,7 @@ async def mmap(
 ) -> int:
     """D2: map ``length`` bytes; return the address.
 
-    ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE: -1 (MAP_FAILED) when something is mapped there.
+    ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE. -1 (MAP_FAILED) when it does not fit.
     """
     await cpu.down_write()
     request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)

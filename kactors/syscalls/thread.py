@@ -117,7 +117,7 @@ class UserThread:
         writable: bool = True,
         kind: VmaKind = VmaKind.ANON,
     ) -> int:
-        """Map an area, private; return its address, or -1 when ``address`` was given and something is mapped there."""
+        """Map an area, private, at ``address`` or where it fits; return where, or -1 when it does not fit."""
         began_ns = self._enter()
         length = self._pages(length)
         mapped = await address_space.mmap(

@@ -51,9 +51,7 @@ def test_an_ipi_shifts_a_computation_by_exactly_the_handlers_time(ns):
     ends = []
     for after_ns in (5_000, 500_000):
         heard, shared = Heard(RecordDone, IpiServed), Shared()
-        machine, _ = played(
-            shared.drop(after_ns), computing(ns), set_up=shared.set_up, costs=COSTS, observers=[heard]
-        )
+        machine, _ = played(shared.drop(after_ns), computing(ns), set_up=shared.set_up, costs=COSTS, observers=[heard])
         ends += [at_ns for at_ns, _, heard_of in heard.all if type(heard_of) is RecordDone]
         assert_settled(machine)
     assert ends[0] - ends[1] == HANDLER_NS + FLUSH_PAGE_NS

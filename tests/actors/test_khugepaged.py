@@ -63,7 +63,7 @@ def test_what_was_written_before_and_after_is_there(policy):
         await wait_until(thread, 2 * MS)
         await touching(0, 5)(thread)
 
-    found, machine, result = statuses(work, policy=policy, observers=[heard])
+    found, _, result = statuses(work, policy=policy, observers=[heard])
     assert found == ["succeeded"]
     assert result.counters.faults == 2, "the huge page needs no fault"
     frames = {store.vpn - BASE // PAGE: store.pfn for store in heard.of(UserStore)}
@@ -115,7 +115,7 @@ def test_it_goes_from_range_to_range_and_begins_again():
 
 
 def test_it_keeps_no_machine_alive():
-    found, machine, result = statuses(touching(0))
+    found, _, result = statuses(touching(0))
     assert found == []
     assert result.virtual_ns < MS
     assert result.stop.kind == "quiescent"
@@ -138,7 +138,7 @@ def meanwhile(change):
 
         pmds = Heard(PmdChanged)
         found, _, _ = statuses(work, observers=[pmds])
-        states = [change.state for change in pmds.of(PmdChanged) if change.address == BASE]
+        states = [entry.state for entry in pmds.of(PmdChanged) if entry.address == BASE]
         outcomes.add((*found, *states))
     return outcomes
 
@@ -146,6 +146,7 @@ def meanwhile(change):
 def test_an_area_that_goes_before_the_scan_or_between_scan_and_lock_fails_the_check():
     outcomes = meanwhile(lambda thread: thread.munmap(BASE, PMD))
     assert outcomes == {("table", "none"), ("vma_check_failed", "table", "none"), ("succeeded", *COLLAPSED, "none")}
+
 
 def test_pages_dropped_between_scan_and_isolation_make_it_put_the_table_back():
     """E6: the PMD is none while khugepaged looks, and the same table again after it."""

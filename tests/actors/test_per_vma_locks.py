@@ -141,9 +141,7 @@ def test_an_owner_of_mmap_sem_that_waits_for_readers_sends_the_spinners_to_sleep
     waits = Heard(MmapSemWait)
     spinner = later(lambda thread: thread.mmap(PAGE), 51_000)
     bodies = (fault, later(CHANGES["munmap"]), spinner)
-    machine, _ = played(
-        *bodies, cpus=3, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[waits]
-    )
+    machine, _ = played(*bodies, cpus=3, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[waits])
     assert waits.of(MmapSemWait)[-1].slept
     assert spent(machine, 2, Spent.LOCK_SPIN) < 0.1 * MS
     assert_settled(machine)

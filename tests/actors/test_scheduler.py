@@ -59,7 +59,7 @@ def test_computing_in_small_steps_does_not_outrun_virtual_time():
         while True:
             await thread.compute(10)
 
-    machine, result = played(for_ever, cpus=1, until_ns=MS)
+    _, result = played(for_ever, cpus=1, until_ns=MS)
     assert (result.stop.kind, result.virtual_ns) == ("time", MS)
     assert result.cpu_time[0].user_ns == pytest.approx(MS, rel=0.01)
 

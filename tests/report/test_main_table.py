@@ -43,8 +43,8 @@ def test_a_row_has_peaks_bounds_waste_and_waits():
 
 def test_who_wins_at_each_size():
     assert conclusions(RESULTS)[0] == (
-        "Who wins: per-vma on 2 CPUs (180 steps/s, +80.0 % against classic);"
-        " classic on 16 CPUs (400 steps/s, nothing gains on it)."
+        "Who wins: per-vma on 2 CPUs (180 steps/s, +80.0 % against classic, spf-v9 16.7 % behind);"
+        " classic on 16 CPUs (400 steps/s, spf-v9 25.0 % behind)."
     )
 
 

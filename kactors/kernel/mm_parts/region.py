@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kactors.kernel.mm_parts.vmas import Vmas
 
 MAP_FAILED = -1
+"""The address that mmap returns instead of EEXIST and ENOMEM."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,13 @@ class Regions:
     # --- mmap --------------------------------------------------------------------------------------------------------
 
     def _mmap(self, message: MmapRegion, client: Any, tag: int) -> None:
-        start = message.address
-        if start < 0:
-            start = self._place(message.length)
-        end = start + message.length
-        if self._tree.overlapping(start, end):
-            # Only a caller who chose the address comes here: MAP_FIXED_NOREPLACE ends in EEXIST.
+        # The address that the caller chose (MAP_FIXED_NOREPLACE), or the highest place that fits.
+        start = message.address if message.address >= 0 else self._tree.unmapped_area(message.length)
+        if start is None or self._tree.overlapping(start, start + message.length):
             failed = RegionMapped(address=MAP_FAILED, merged=False)
             self._vmas.mm.reply(self._vmas.now_ns + self._vmas.machine.find_vma_ns, client, tag, failed)
             return
+        end = start + message.length
         wanted = Vma(0, start, end, readable=message.readable, writable=message.writable, kind=message.kind)
         below, above = self._tree.neighbours(start, end)
         below = below if below is not None and below.mergeable_with(wanted) else None
@@ -108,12 +107,6 @@ class Regions:
         machine = self._vmas.machine
         change = _Change(client, tag, touched, lambda: self._map(wanted, below, above))
         self._begin(change, machine.map_ns + machine.vma_adjust_ns)
-
-    def _place(self, length: int) -> int:
-        start = self._tree.unmapped_area(length)
-        if start is None:
-            raise MemoryError(f"no gap of {length} bytes is left in the address space")
-        return start
 
     def _map(self, wanted: Vma, below: Vma | None, above: Vma | None) -> Message:
         if below is not None:

@@ -1,0 +1,250 @@
+"""The mm by itself: pmd_lock and its queue, who waits for what, look-ups during a change, the bound on speculation."""
+
+import pytest
+
+from kactors.allocator import Allocator
+from kactors.engine.choices import FirstChoice
+from kactors.engine.engine import Engine
+from kactors.engine.inline_runtime import run_inline
+from kactors.machines import load_machine
+from kactors.mm import Mm
+from kactors.ptl import Ptl
+from protocols.mmap_sem import DOWN_READ, DOWN_WRITE, UP_READ, MmapSemAcquired, StopSpinning
+from protocols.page_table import (
+    PMD_NONE,
+    InstallTable,
+    Pmd,
+    PmdLock,
+    PmdState,
+    PmdUnlock,
+    ReadPmd,
+    SplitHuge,
+    TableInstalled,
+)
+from protocols.scenario import Bounds
+from protocols.scheduling import MUST_SLEEP, RETRY
+from protocols.stop import BoundExceeded
+from protocols.vma import (
+    NO_VMA,
+    FindVma,
+    GetVma,
+    MmapRegion,
+    PutVma,
+    RegionMapped,
+    ReuseVma,
+    SpfAdmitted,
+    SpfEnter,
+    SpfExit,
+    VmaEndRead,
+    VmaKind,
+    VmaStartRead,
+    VmaStartWrite,
+)
+from tests.actors.scenes import BASE, PAGE, PMD, Probe
+
+MAP = MmapRegion(address=BASE, length=10 * PAGE, readable=True, writable=True, kind=VmaKind.ANON)
+
+
+class AddressSpace:
+    """An mm and four probes that use it."""
+
+    def __init__(self, **bounds):
+        self.engine = Engine(FirstChoice())
+        self.machine = machine = load_machine("small", cpus=4)
+        allocator = Allocator(self.engine, machine, list)
+        bounds = Bounds(**bounds)
+        self.mm = Mm(self.engine, machine, bounds, lambda at, pfn: Ptl(self.engine, machine, at, pfn), allocator)
+        self.cpus = [Probe(self.engine, number) for number in range(4)]
+
+    def say(self, *messages, cpu=0, run=True):
+        """Say the messages one after the other; return what the probe heard since."""
+        probe = self.cpus[cpu]
+        before = len(probe.heard)
+        for message in messages:
+            probe.say(self.engine.now_ns, self.mm, message)
+            if run:
+                self.run()
+        return probe.answers()[before:]
+
+    def run(self):
+        self.engine.stop = None
+        run_inline(self.engine)
+
+    def holder(self, cpu):
+        return self.mm.holder(self.cpus[cpu], 1)
+
+
+def with_area():
+    space = AddressSpace()
+    assert space.say(MAP) == [RegionMapped(address=BASE, merged=False)]
+    return space
+
+
+# --- PMD entries -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_table_is_installed_and_the_second_one_is_given_back():
+    space = AddressSpace()
+    assert space.say(ReadPmd(address=BASE)) == [PMD_NONE]
+    (first,) = space.say(InstallTable(address=BASE, pfn=7))
+    assert first.used
+    assert space.say(InstallTable(address=BASE + PAGE, pfn=8), cpu=1) == [TableInstalled(table=first.table, used=False)]
+    assert space.say(ReadPmd(address=BASE)) == [Pmd(state=PmdState.TABLE, table=first.table, pfn=-1)]
+    assert space.engine.actors[first.table].pfn == 7
+
+
+def test_whoever_waits_for_pmd_lock_is_served_when_it_is_free():
+    """Two tables to install and a locker behind them: none of the three may be forgotten."""
+    space = AddressSpace()
+    space.say(PmdLock(address=BASE))
+    assert space.say(InstallTable(address=BASE, pfn=7), cpu=1) == []
+    assert space.say(InstallTable(address=BASE, pfn=8), cpu=2) == []
+    assert space.say(PmdLock(address=BASE), cpu=3) == []
+    space.say(PmdUnlock(address=BASE))
+    assert [type(answer) for answer in space.cpus[1].answers()] == [TableInstalled]
+    assert [answer.used for answer in space.cpus[2].answers()] == [False]
+    assert [answer.state for answer in space.cpus[3].answers()] == [PmdState.TABLE]
+
+
+def test_pmd_lock_is_one_a_pmd():
+    space = AddressSpace()
+    space.say(PmdLock(address=BASE))
+    assert space.say(PmdLock(address=BASE + PMD), cpu=1) == [PMD_NONE]
+    assert space.say(PmdLock(address=BASE + PMD - PAGE), cpu=2) == []
+    holder = space.holder(2)
+    assert (holder.resource, holder.names) == (f"pmd_lock of {BASE:#x}", ("probe0",))
+    assert space.holder(1) is None
+
+
+def test_splitting_what_is_not_huge_changes_nothing():
+    space = AddressSpace()
+    assert space.say(PmdLock(address=BASE), SplitHuge(address=BASE))[1] == PMD_NONE
+
+
+# --- mmap_sem --------------------------------------------------------------------------------------------------------
+
+
+def test_the_wait_for_graph_names_the_owners_of_mmap_sem():
+    space = AddressSpace()
+    space.say(DOWN_READ)
+    space.say(DOWN_READ, cpu=1)
+    assert space.say(DOWN_WRITE, cpu=2) == [MUST_SLEEP]
+    holder = space.holder(2)
+    assert (holder.resource, holder.names) == ("mmap_sem (held for read)", ("probe0", "probe1"))
+    assert space.holder(0) is None
+
+
+def test_a_released_lock_that_nobody_has_taken_yet_is_the_mms():
+    space = AddressSpace()
+    space.say(DOWN_READ)
+    space.say(DOWN_WRITE, cpu=1)
+    space.say(UP_READ)
+    assert space.cpus[1].answers() == [MUST_SLEEP, RETRY]
+    assert space.holder(1).names == ("mm",)
+
+
+def test_to_stop_spinning_when_one_does_not_is_no_answer_worth():
+    space = AddressSpace()
+    assert space.say(DOWN_WRITE, StopSpinning()) == [MmapSemAcquired()]
+
+
+# --- areas -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_up_during_a_tree_change_waits_for_its_end():
+    """mm_rb_lock: SPF's get_vma takes it for reading, the change holds it for writing."""
+    space = AddressSpace()
+    space.say(MAP, run=False)
+    space.cpus[1].say(5, space.mm, GetVma(address=BASE))
+    space.engine.limits = type(space.engine.limits)(events=2)
+    space.run()
+    assert "mm_rb_lock" in space.holder(1).resource
+    space.engine.limits = type(space.engine.limits)()
+    space.run()
+    (found,) = space.cpus[1].answers()
+    assert (found.vma.start, found.vma.end, found.vma.sequence) == (BASE, BASE + 10 * PAGE, 0)
+    assert space.cpus[1].heard[0][0] > space.cpus[0].heard[0][0]
+
+
+def test_each_speculation_holds_a_reference_until_it_puts_it():
+    space = with_area()
+    (first,) = space.say(GetVma(address=BASE))
+    space.say(GetVma(address=BASE + PAGE), cpu=1)
+    vma = space.mm.tree.find(BASE)
+    assert vma.references == 3
+    space.say(PutVma(vma_id=first.vma.vma_id))
+    assert space.say(ReuseVma(vma_id=first.vma.vma_id, address=BASE + PAGE), cpu=1)[0].vma.vma_id == vma.vma_id
+    assert vma.references == 1
+
+
+@pytest.mark.parametrize("address", [BASE - PAGE, BASE + 10 * PAGE])
+def test_a_reused_area_must_still_hold_the_address(address):
+    space = with_area()
+    (found,) = space.say(GetVma(address=BASE))
+    assert space.say(ReuseVma(vma_id=found.vma.vma_id, address=address)) == [NO_VMA]
+    assert space.mm.tree.find(BASE).references == 1
+
+
+def test_nothing_is_found_where_nothing_is_mapped():
+    space = with_area()
+    for look_up in (FindVma, GetVma):
+        assert space.say(look_up(address=BASE - PAGE)) == [NO_VMA]
+
+
+def test_the_wait_for_graph_names_a_vmas_readers():
+    space = with_area()
+    (locked,) = space.say(VmaStartRead(address=BASE))
+    assert space.say(VmaStartWrite(start=BASE, end=BASE + PAGE), cpu=1) == [MUST_SLEEP]
+    assert space.holder(1).names == ("its readers",)
+    (refused,) = space.say(VmaStartRead(address=BASE), cpu=2)
+    assert (refused.vma, refused.writer) == (None, True)
+    space.say(VmaEndRead(vma_id=locked.vma.vma_id))
+    assert space.holder(1) is None
+
+
+def test_mmap_fails_where_no_gap_is_left():
+    region = MmapRegion(address=-1, length=1 << 50, readable=True, writable=True, kind=VmaKind.ANON)
+    assert AddressSpace().say(region) == [RegionMapped(address=-1, merged=False)]
+
+
+# --- the bound on speculation ----------------------------------------------------------------------------------------
+
+ADMITTED, REFUSED = SpfAdmitted(admitted=True), SpfAdmitted(admitted=False)
+
+
+@pytest.mark.parametrize(("scope", "answer"), [("mm", []), ("address", [ADMITTED])])
+def test_the_bound_is_one_for_the_mm_or_one_a_page(scope, answer):
+    space = AddressSpace(spf_inflight_max=1, spf_inflight_scope=scope, on_limit="wait")
+    assert space.say(SpfEnter(address=BASE)) == [ADMITTED]
+    assert space.say(SpfEnter(address=BASE + 100), cpu=1) == [MUST_SLEEP]
+    assert space.say(SpfEnter(address=BASE + PAGE), cpu=2) == (answer or [MUST_SLEEP])
+
+
+def test_the_end_of_a_speculation_wakes_one_that_waits():
+    space = AddressSpace(spf_inflight_max=1, on_limit="wait")
+    space.say(SpfEnter(address=BASE))
+    for cpu in (1, 2):
+        space.say(SpfEnter(address=BASE), cpu=cpu)
+    assert space.holder(1).resource == "bounds.spf_inflight_max"
+    assert space.holder(3) is None
+    space.say(SpfExit(address=BASE))
+    assert space.cpus[1].answers() == [MUST_SLEEP, RETRY]
+    assert space.cpus[2].answers() == [MUST_SLEEP]
+    assert space.say(SpfEnter(address=BASE), cpu=1) == [ADMITTED]
+
+
+def test_at_the_limit_the_classic_path_is_the_other_answer():
+    space = AddressSpace(spf_inflight_max=1, on_limit="classic")
+    assert space.say(SpfEnter(address=BASE)) == [ADMITTED]
+    assert space.say(SpfEnter(address=BASE), cpu=1) == [REFUSED]
+    space.say(SpfExit(address=BASE))
+    assert space.say(SpfEnter(address=BASE), cpu=1) == [ADMITTED]
+
+
+def test_at_the_limit_the_run_may_stop():
+    space = AddressSpace(spf_inflight_max=2, on_limit="stop")
+    for cpu in range(3):
+        space.say(SpfEnter(address=BASE), cpu=cpu)
+    stop = space.engine.stop
+    assert isinstance(stop, BoundExceeded)
+    assert (stop.bound, stop.limit, stop.value) == ("bounds.spf_inflight_max", 2, 3)

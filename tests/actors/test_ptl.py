@@ -1,0 +1,199 @@
+"""One page table by itself: the lock's queue, what only its owner may do, what happens after its end."""
+
+import pytest
+
+from kactors.engine.choices import FirstChoice
+from kactors.engine.engine import Engine
+from kactors.engine.errors import IllegalMessage
+from kactors.engine.inline_runtime import run_inline
+from kactors.kernel.pte import PTE_NONE, ZERO_PFN, mk_pte
+from kactors.machines import load_machine
+from kactors.ptl import Ptl
+from protocols.page_table import (
+    FREE_TABLE,
+    PTE_LOCK_BUSY,
+    SCAN_PTES,
+    UNLOCK_PTE,
+    FillTable,
+    LockPte,
+    ProtectPtes,
+    Pte,
+    PteLocked,
+    PtesProtected,
+    PtesScanned,
+    PtesZapped,
+    ReadPte,
+    SetPte,
+    TableFreed,
+    TrylockPte,
+    ZapPtes,
+)
+from protocols.scheduling import TICK
+from protocols.tracepoints import PageMapped, PteSet, TableTouched
+from tests.actors.scenes import BASE, PAGE, Heard, Probe
+
+
+class Table:
+    """A page table and three probes that use it."""
+
+    def __init__(self):
+        self.engine = Engine(FirstChoice())
+        self.ptl = Ptl(self.engine, load_machine("small", cpus=3), BASE, 77)
+        self.cpus = [Probe(self.engine, number) for number in range(3)]
+        self.heard = Heard(PteSet, PageMapped, TableTouched)
+        self.engine.observe(self.heard)
+
+    def say(self, *messages, cpu=0):
+        """Say the messages one after the other; return what the probe heard since."""
+        probe = self.cpus[cpu]
+        before = len(probe.heard)
+        for message in messages:
+            self.engine.stop = None
+            probe.say(self.engine.now_ns, self.ptl, message)
+            run_inline(self.engine)
+        return probe.answers()[before:]
+
+    def stop(self):
+        """Return why the engine stopped last."""
+        return self.engine.stop
+
+
+def test_an_empty_table_has_no_entries():
+    table = Table()
+    assert table.say(ReadPte(index=3)) == [Pte(value=PTE_NONE)]
+    assert table.ptl.mapped() == {}
+
+
+def test_the_owner_writes_and_everybody_reads():
+    table = Table()
+    value = mk_pte(5, write=True)
+    assert table.say(LockPte(index=3), SetPte(index=3, value=value), UNLOCK_PTE) == [PteLocked(value=PTE_NONE)]
+    assert table.say(ReadPte(index=3), cpu=1) == [Pte(value=value)]
+    assert table.say(LockPte(index=3), cpu=1) == [PteLocked(value=value)]
+    (written,) = table.heard.of(PteSet)
+    assert (written.index, written.value, written.pmd_address) == (3, value, BASE)
+    (mapped,) = table.heard.of(PageMapped)
+    assert (mapped.pfn, mapped.vpn, mapped.order) == (5, BASE // PAGE + 3, 0)
+
+
+def test_the_zero_page_is_set_but_no_page_is_mapped():
+    table = Table()
+    table.say(LockPte(index=3), SetPte(index=3, value=mk_pte(ZERO_PFN, write=False)))
+    assert len(table.heard.of(PteSet)) == 1
+    assert table.heard.of(PageMapped) == []
+
+
+def test_the_lock_is_given_in_the_order_of_asking():
+    table = Table()
+    table.say(LockPte(index=0))
+    assert table.say(LockPte(index=1), cpu=1) == []
+    assert table.say(LockPte(index=2), cpu=2) == []
+    table.say(UNLOCK_PTE)
+    assert table.cpus[1].answers() == [PteLocked(value=PTE_NONE)]
+    assert table.cpus[2].answers() == []
+    table.say(UNLOCK_PTE, cpu=1)
+    assert table.cpus[2].answers() == [PteLocked(value=PTE_NONE)]
+
+
+def test_a_waiter_is_given_the_entry_as_the_owner_left_it():
+    table = Table()
+    table.say(LockPte(index=4))
+    table.say(LockPte(index=4), cpu=1)
+    table.say(SetPte(index=4, value=mk_pte(9, write=True)), UNLOCK_PTE)
+    assert table.cpus[1].answers() == [PteLocked(value=mk_pte(9, write=True))]
+
+
+def test_a_trylock_never_waits():
+    table = Table()
+    assert table.say(TrylockPte(index=0)) == [PteLocked(value=PTE_NONE)]
+    assert table.say(TrylockPte(index=0), cpu=1) == [PTE_LOCK_BUSY]
+    table.say(UNLOCK_PTE)
+    assert table.say(TrylockPte(index=0), cpu=1) == [PteLocked(value=PTE_NONE)]
+
+
+def test_zapping_returns_what_was_mapped_in_order():
+    table = Table()
+    table.say(LockPte(index=0))
+    for index, pfn in ((5, 50), (2, 20), (9, 90)):
+        table.say(SetPte(index=index, value=mk_pte(pfn, write=True)))
+    table.say(SetPte(index=3, value=mk_pte(ZERO_PFN, write=False)))
+    assert table.say(ZapPtes(first=2, last=9)) == [PtesZapped(pfns=(20, ZERO_PFN, 50))]
+    assert table.ptl.mapped() == {9: mk_pte(90, write=True)}
+    assert table.say(ZapPtes(first=0, last=9)) == [PtesZapped(pfns=())]
+
+
+def test_protecting_takes_rights_and_gives_none():
+    table = Table()
+    table.say(LockPte(index=0), SetPte(index=1, value=mk_pte(10, write=True)))
+    table.say(SetPte(index=2, value=mk_pte(20, write=False)), SetPte(index=8, value=mk_pte(80, write=True)))
+    assert table.say(ProtectPtes(first=0, last=8, writable=False)) == [PtesProtected(changed=1)]
+    assert table.say(ProtectPtes(first=0, last=8, writable=True)) == [PtesProtected(changed=0)]
+    assert table.ptl.mapped() == {
+        1: mk_pte(10, write=False),
+        2: mk_pte(20, write=False),
+        8: mk_pte(80, write=True),
+    }
+
+
+def test_a_split_huge_page_fills_the_whole_table():
+    table = Table()
+    table.say(FillTable(pfn=1024, writable=True))
+    assert table.ptl.mapped() == {index: mk_pte(1024 + index, write=True) for index in range(512)}
+    assert len(table.heard.of(PageMapped)) == 512
+    (scanned,) = table.say(SCAN_PTES)
+    assert isinstance(scanned, PtesScanned)
+    assert [index for index, _ in scanned.entries] == list(range(512))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        SetPte(index=0, value=5),
+        ZapPtes(first=0, last=1),
+        ProtectPtes(first=0, last=1, writable=False),
+        UNLOCK_PTE,
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_only_the_owner_of_the_lock_may_change_anything(message):
+    table = Table()
+    table.say(LockPte(index=0))
+    table.say(message, cpu=1)
+    stop = table.stop()
+    assert (stop.kind, stop.property) == ("violation", "pte_lock_exclusion")
+    assert stop.text.startswith("probe1")
+    assert stop.story
+    assert table.ptl.mapped() == {}
+
+
+def test_a_table_that_maps_pages_must_not_be_freed():
+    table = Table()
+    table.say(LockPte(index=0), SetPte(index=0, value=mk_pte(5, write=True)), UNLOCK_PTE, FREE_TABLE)
+    assert (table.stop().kind, table.stop().property) == ("violation", "page_leaked")
+
+
+def test_a_freed_table_gives_its_frame_back_and_tells_of_every_later_touch():
+    table = Table()
+    assert table.say(FREE_TABLE) == [TableFreed(pfn=77)]
+    assert table.ptl.freed
+    assert table.heard.of(TableTouched) == []
+    table.say(ReadPte(index=0), cpu=2)
+    (touched,) = table.heard.of(TableTouched)
+    assert (touched.toucher, touched.request, touched.table) == ("probe2", "ReadPte", table.ptl.id)
+
+
+def test_the_wait_for_graph_names_the_owner():
+    table = Table()
+    table.say(LockPte(index=0))
+    table.say(LockPte(index=0), cpu=1)
+    holder = table.ptl.holder(table.cpus[1], 1)
+    assert (holder.resource, holder.names) == ("PTE lock of ptl@7e0000000000", ("probe0",))
+    assert table.ptl.holder(table.cpus[2], 1) is None
+    assert table.ptl.holder(table.cpus[0], 1) is None
+
+
+def test_a_message_that_no_table_hears_is_illegal():
+    table = Table()
+    with pytest.raises(Exception, match="ptl@7e0000000000") as caught:
+        table.say(TICK)
+    assert isinstance(caught.value.__cause__, IllegalMessage)
