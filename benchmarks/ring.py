@@ -175,10 +175,13 @@ def simpy_ring(stations: int, cable: type[Cable]) -> simpy.Environment:
     return env
 
 
+def run_simpy(env: simpy.Environment, until_ns: int) -> None:
+    env.run(until=until_ns + 1)  # SimPy stops before the instant that it is given
+
+
 def simpy_s(stations: int, until_ns: int, cable: type[Cable]) -> float:
     env = simpy_ring(stations, cable)
-    # SimPy stops before the instant that it is given.
-    return cpu_s(lambda: env.run(until=until_ns + 1))
+    return cpu_s(lambda: run_simpy(env, until_ns))
 
 
 # --- measuring and printing -------------------------------------------------------------------------------------------

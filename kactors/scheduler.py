@@ -207,10 +207,13 @@ class Scheduler(FaultContext):
         self._end_idle(self.clock_ns)
         self._switch()
 
-    def _end_idle(self, at_ns: int) -> None:
+    def _end_idle(self, at_ns: int) -> int:
+        """Account for the idle time until ``at_ns``; return the kind that it counts as."""
         slept = any(thread.slept_at_ns >= 0 for thread in self.threads.values() if thread.coroutine is not None)
-        self.spent[Spent.LOCK_SLEEP if slept else Spent.IDLE] += at_ns - self._idle_since_ns
+        kind = Spent.LOCK_SLEEP if slept else Spent.IDLE
+        self.spent[kind] += at_ns - self._idle_since_ns
         self._idle_since_ns = at_ns
+        return kind
 
     def _wake(self, event: Event) -> None:
         thread = self.threads[event[3]]
@@ -322,7 +325,7 @@ class Scheduler(FaultContext):
         end_ns = max(at_ns, busy_ns)
         if self.current is IDLE:
             end_ns = max(end_ns, self._idle_since_ns)
-            self._end_idle(end_ns)
+            self.mode = self._end_idle(end_ns)
         elif self._waits_as != NOT_WAITING:
             end_ns = self.clock_ns = max(end_ns, self.clock_ns)
             self._end_wait()
@@ -341,7 +344,7 @@ class Scheduler(FaultContext):
         served_ns = min(beyond_ns, serving_ns, self.spent[Spent.IPI_SERVICE])
         self.spent[Spent.IPI_SERVICE] -= served_ns
         beyond_ns -= served_ns
-        for kind in (Spent.IDLE if self.current is IDLE else self.mode, *Spent):
+        for kind in (self.mode, *Spent):
             part_ns = min(beyond_ns, self.spent[kind])
             self.spent[kind] -= part_ns
             beyond_ns -= part_ns

@@ -31,6 +31,8 @@ from protocols.tracepoints import (
 MM = 1
 """The process id of everything: there is one mm."""
 KHUGEPAGED = "khugepaged"
+SPANS_MAX = 1024
+"""How many spans of a track are remembered one by one: what is older counts as one span, from the first to the last."""
 
 
 class Nesting:
@@ -49,6 +51,10 @@ class Nesting:
             return False
         del spans[kept:]
         spans.append((start_ns, end_ns))
+        if len(spans) > SPANS_MAX:
+            # A span that begins among the forgotten ones will be refused: it is drawn beside the track, never wrongly.
+            half = SPANS_MAX // 2
+            spans[:half] = [(spans[0][0], spans[half - 1][1])]
         return True
 
 

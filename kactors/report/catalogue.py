@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-
-from pydantic import BaseModel
 
 from kactors.fault_policy import FaultPolicy
 from kactors.machines import load_machine, machine_names
 from kactors.policies import BROKEN, POLICIES
 from kactors.report.tables import table
 from kactors.report.units import size
-from kactors.workloads import WORKLOADS, Workload
+from kactors.workloads import WORKLOADS
 
 
 def catalogue() -> str:
@@ -27,12 +24,6 @@ def catalogue() -> str:
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def options_of(workload: type[Workload]) -> type[BaseModel] | None:
-    """Return the model of a workload's options: the class of its module that is named after it."""
-    found = vars(sys.modules[workload.__module__]).get(f"{workload.__name__}Options")
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
-
-
 def _policies(policies: Mapping[str, type[FaultPolicy]]) -> list[str]:
     rows = [[name, _first_line(policy.__doc__)] for name, policy in policies.items()]
     return table(("policy", "what it is"), rows, left=2)
@@ -42,7 +33,7 @@ def _workloads() -> list[str]:
     lines: list[str] = []
     for name, workload in WORKLOADS.items():
         lines.append(f"  {name}: {_first_line(workload.__doc__)}")
-        options = options_of(workload)
+        options = workload.options_type
         for key, field in options.model_fields.items() if options is not None else ():
             default = "required" if field.is_required() else str(field.default).lower()
             meaning = f"  {_first_line(field.description)}" if field.description else ""

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pydantic import BaseModel
+
 from kactors.syscalls import UserThread
 
 
@@ -15,12 +17,14 @@ class Workload(ABC):
     Attributes:
         name: as on the command line.
         unit: what ``record_done`` counts.
+        options_type: the model of its options, None when it has none.
         at_once: the workers leave the start barrier at the same instant.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
+    options_type: ClassVar[type[BaseModel] | None] = None
 
     @classmethod
     @abstractmethod

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from kactors.syscalls import UserThread
-from kactors.workloads.base import Workload
-from kactors.workloads.options import Options
+from kactors.workloads.options import Configured, Options
 
 
 class CollapseOptions(Options):
@@ -22,21 +20,17 @@ class CollapseOptions(Options):
     t: Annotated[int, Field(ge=1)] | None = None
 
 
-class Collapse(Workload):
+class Collapse(Configured[CollapseOptions]):
     """What the khugepaged recording's program does: each thread works on its own share of one MADV_HUGEPAGE area."""
 
+    options_type = CollapseOptions
     name: ClassVar[str] = "collapse"
     unit: ClassVar[str] = "passes"
 
     def __init__(self, options: CollapseOptions) -> None:
-        self._options = options
+        super().__init__(options)
         self._start = 0
         self._workers = 0
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Collapse:
-        """Build it from a scenario's options."""
-        return cls(CollapseOptions.parse(cls.name, options))
 
     def workers(self, cpus: int) -> int:
         """Return the option t, or a thread a CPU."""

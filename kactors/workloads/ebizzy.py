@@ -6,14 +6,12 @@ with -R the copy is always 8 bytes. So ``-mTRp`` is {mmap one page, one fault, m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from kactors.syscalls import UserThread
-from kactors.workloads.base import Workload
-from kactors.workloads.options import Options
+from kactors.workloads.options import Configured, Options
 
 CHUNK_BYTES = 512 * 1024
 DEAD_RANDOM_BYTES = 8
@@ -45,18 +43,11 @@ class EbizzyOptions(Options):
     """Threads; twice the CPUs by default."""
 
 
-class Ebizzy(Workload):
+class Ebizzy(Configured[EbizzyOptions]):
     """The benchmark of the review mail's tables."""
 
+    options_type = EbizzyOptions
     name: ClassVar[str] = "ebizzy"
-
-    def __init__(self, options: EbizzyOptions) -> None:
-        self._options = options
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Ebizzy:
-        """Build it from ebizzy's flags."""
-        return cls(EbizzyOptions.parse(cls.name, options))
 
     def workers(self, cpus: int) -> int:
         """Return -t, or twice the CPUs."""

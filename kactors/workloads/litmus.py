@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from kactors.syscalls import UserThread
-from kactors.workloads.base import Workload
-from kactors.workloads.options import Options
+from kactors.workloads.options import Configured, Options
 
 
 class SameAddressOptions(Options):
@@ -18,25 +16,21 @@ class SameAddressOptions(Options):
     t: Annotated[int, Field(ge=1)] | None = None
 
 
-class SameAddress(Workload):
+class SameAddress(Configured[SameAddressOptions]):
     """All threads write to one untouched page at one moment: how many pages are allocated for it?
 
     The barrier is exact, so that the faults overlap as much as they can. The area has a history: its anon_vma and its
     page table exist, so that speculation is possible.
     """
 
+    options_type = SameAddressOptions
     name: ClassVar[str] = "same-address"
     unit: ClassVar[str] = "stores"
     at_once: ClassVar[bool] = True
 
     def __init__(self, options: SameAddressOptions) -> None:
-        self._options = options
+        super().__init__(options)
         self._page = 0
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> SameAddress:
-        """Build it from a scenario's options."""
-        return cls(SameAddressOptions.parse(cls.name, options))
 
     def workers(self, cpus: int) -> int:
         """Return the option t, or a thread a CPU."""
@@ -65,24 +59,20 @@ class MunmapVsFaultOptions(Options):
     spread_ns: Annotated[int, Field(ge=1)] = 12_000
 
 
-class MunmapVsFault(Workload):
+class MunmapVsFault(Configured[MunmapVsFaultOptions]):
     """One thread unmaps while another faults in the same page table.
 
     Without ``tables`` they use different pages, so every fault must succeed. With it the faults race with the end of
     the area and of its page table: a touch that comes too late ends in SIGSEGV.
     """
 
+    options_type = MunmapVsFaultOptions
     name: ClassVar[str] = "munmap-vs-fault"
     unit: ClassVar[str] = "stores"
 
     def __init__(self, options: MunmapVsFaultOptions) -> None:
-        self._options = options
+        super().__init__(options)
         self._area = 0
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> MunmapVsFault:
-        """Build it from a scenario's options."""
-        return cls(MunmapVsFaultOptions.parse(cls.name, options))
 
     def workers(self, cpus: int) -> int:
         """Return 2."""
@@ -123,20 +113,16 @@ class CollapseVsFaultOptions(Options):
     spread_ns: Annotated[int, Field(ge=1)] = 40_000
 
 
-class CollapseVsFault(Workload):
+class CollapseVsFault(Configured[CollapseVsFaultOptions]):
     """khugepaged collapses a PMD range while a thread faults in it; every store must survive."""
 
+    options_type = CollapseVsFaultOptions
     name: ClassVar[str] = "collapse-vs-fault"
     unit: ClassVar[str] = "stores"
 
     def __init__(self, options: CollapseVsFaultOptions) -> None:
-        self._options = options
+        super().__init__(options)
         self._area = 0
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> CollapseVsFault:
-        """Build it from a scenario's options."""
-        return cls(CollapseVsFaultOptions.parse(cls.name, options))
 
     def workers(self, cpus: int) -> int:
         """Return 2."""

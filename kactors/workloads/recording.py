@@ -109,6 +109,7 @@ class Replay(Workload):
 
     name: ClassVar[str] = "recording"
     unit: ClassVar[str] = "steps"
+    options_type = ReplayOptions
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording

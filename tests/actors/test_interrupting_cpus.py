@@ -2,12 +2,14 @@
 
 import pytest
 
+from kactors.engine.errors import ActorCrash, IllegalMessage
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
+from protocols.mmap_sem import MMAP_SEM_ACQUIRED
 from protocols.tlb import LeaveMm
 from protocols.tracepoints import IpiDone, IpiSend, IpiServed, RecordDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import PAGE, Delivered, Heard, played, spent
+from tests.actors.scenes import PAGE, Delivered, Heard, played, scene, spent
 
 HANDLER_NS, FLUSH_PAGE_NS, FLUSH_FULL_NS = 900, 100, 500
 COSTS = {"ipi_handler_ns": HANDLER_NS, "tlb_flush_page_ns": FLUSH_PAGE_NS, "tlb_flush_full_ns": FLUSH_FULL_NS}
@@ -249,3 +251,23 @@ def test_a_flush_that_was_overtaken_by_a_later_one_costs_only_the_handler():
     service = spent(machine, 2, Spent.IPI_SERVICE)
     assert service == 2 * HANDLER_NS + 2 * FLUSH_PAGE_NS or service == 2 * HANDLER_NS + FLUSH_FULL_NS
     assert_settled(machine)
+
+
+def test_the_wait_for_graph_says_why_a_cpu_has_not_acknowledged():
+    machine = scene(flush(5_000), bad_touch, policy=IrqsOffFor(500_000), costs=COSTS, until_ns=200_000)
+    machine.run()
+    sender, target = machine.system.cpus
+    holder = target.holder(sender, sender.current.tag)
+    assert (holder.resource, holder.names, holder.why) == ("IPI ack of cpu1", ("cpu1",), "irqs off in a test")
+    assert target.holder(sender, 99) is None
+    (wait,) = [wait for wait in sender.blocked() if wait.request == "flush IPI ack"]
+    assert wait.servers == (target,)
+
+
+def test_an_answer_that_nobody_waits_for_is_illegal():
+    machine = scene(computing(1_000))
+    cpu = machine.system.cpus[0]
+    machine.system.engine.post(500_000, cpu, machine.system.mm, MMAP_SEM_ACQUIRED, 77)
+    with pytest.raises(ActorCrash, match="cpu0") as caught:
+        machine.run()
+    assert isinstance(caught.value.__cause__, IllegalMessage)

@@ -26,8 +26,8 @@ def test_it_prints_a_row_for_each_contestant_and_size_and_says_which_targets_are
     for row in rows:
         rate, us, cable, callback = row[24:].split()
         assert float(us) == pytest.approx(1e6 / int(rate.replace(",", "")), rel=0.1)
-        assert (cable == "1.00") == ("cable" in row)
-        assert (callback == "1.00") == ("callback" in row) or abs(float(callback) - 1) < 0.01
+        assert "SimPy, cable" not in row or cable == "1.00"
+        assert "SimPy, callback" not in row or callback == "1.00"
     text = "\n".join(lines)
     assert "kactors inline over SimPy (cable) at 80 actors: " in text
     assert "kactors Trio over SimPy (cable) at 80 actors: " in text
@@ -48,12 +48,13 @@ class Counting:
 @pytest.mark.parametrize("cable", [ring.Cable, ring.CallbackCable])
 @pytest.mark.parametrize("stations", [1, 16, 80])
 def test_all_contestants_pass_the_same_tokens_on(stations, cable):
-    until_ns = ring.horizon_ns(stations) // 10
+    # Up to an instant at which a token arrives: each of them counts it.
+    until_ns = sum(ring.latencies(stations)) * (1000 // stations)
     engine = ring.kactors_ring(stations, until_ns)
     run_inline(engine)
-    assert engine.events == ring.arrivals(stations, until_ns) > 900
+    assert engine.events == ring.arrivals(stations, until_ns) > 100
     counting = type("CountingCable", (Counting, cable), {})
-    ring.simpy_ring(stations, counting).run(until=until_ns + 1)
+    ring.run_simpy(ring.simpy_ring(stations, counting), until_ns)
     # Each arrival puts one token on; one a station was put there in the beginning.
     assert counting.puts == engine.events + stations
 

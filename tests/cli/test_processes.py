@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,10 @@ class Terminal:
         os.close(self.end)
 
     def read_until(self, pattern):
-        while not re.search(pattern, self.text) and (more := self._more()):
+        deadline = time.monotonic() + PATIENCE_S
+        while not re.search(pattern, self.text) and time.monotonic() < deadline and (more := self._more()):
             self.text += more
-        assert re.search(pattern, self.text), self.text
+        assert re.search(pattern, self.text), self.text[-500:]
 
     def read_all(self):
         while more := self._more():

@@ -109,8 +109,9 @@ PROGRAM = """
 from kactors.engine.waits import find_cycle
 from protocols.stop import WaitEdge
 from tests.engine.test_fingerprint import WIDE, fingerprint
-names = [f"cpu{n}" for n in range(8)]
-edges = [WaitEdge(waiter=a, resource="r", holder=b, since=0, why="") for a in names for b in names if a != b]
+pairs = [(f"cpu{n}", f"table{n}") for n in range(8)]
+waits = [("mm", cpu) for cpu, _ in pairs] + pairs + [(table, cpu) for cpu, table in pairs]
+edges = [WaitEdge(waiter=waiter, resource="r", holder=holder, since=0, why="") for waiter, holder in waits]
 print(fingerprint(WIDE), [(edge.waiter, edge.holder) for edge in find_cycle(edges)])
 """
 

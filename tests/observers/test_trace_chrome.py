@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from kactors import Machine, Scenario
-from kactors.observers.trace_chrome import ChromeTrace, Nesting
+from kactors.observers.trace_chrome import SPANS_MAX, ChromeTrace, Nesting
 from protocols.scenario import Khugepaged
 
 EVENT = {
@@ -116,6 +116,17 @@ def test_faults_and_calls_are_all_there():
     assert nesting.admits(5, 30)  # around it
     assert not nesting.admits(25, 40)  # cuts it
     assert nesting.admits(30, 40)  # after it
+
+
+def test_a_long_run_needs_no_more_memory_and_is_never_drawn_wrongly():
+    nesting = Nesting()
+    ends = range(10, 10 * (5 * SPANS_MAX), 10)
+    assert all(nesting.admits(end - 5, end) for end in ends)
+    assert len(nesting._spans) <= SPANS_MAX
+    last = ends[-1]
+    assert nesting.admits(last - 15, last + 10)  # around the last two
+    assert not nesting.admits(12, last + 20)  # between two that are long forgotten: perhaps it would cut one
+    assert nesting.admits(0, last + 20)  # around all
 
 
 def test_the_same_run_writes_the_same_bytes(tmp_path):

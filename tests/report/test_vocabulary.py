@@ -4,7 +4,7 @@ import pytest
 
 from kactors.machines import load_machine, machine_names
 from kactors.policies import BROKEN, POLICIES
-from kactors.report.catalogue import catalogue, options_of
+from kactors.report.catalogue import catalogue
 from kactors.report.vocabulary import COLUMNS, declared_in, fields, vocabulary
 from kactors.workloads import WORKLOADS
 from protocols.allocation import AllocPages, PagesAllocated
@@ -71,7 +71,7 @@ def test_the_catalogue_names_everything_with_its_defaults():
     for name in (*POLICIES, *BROKEN, *WORKLOADS, *machine_names()):
         assert f"  {name}" in text
     for workload in WORKLOADS.values():
-        for key in options_of(workload).model_fields:
+        for key in workload.options_type.model_fields:
             assert f"      {key} = " in text
     assert "      file = required\n" in text
     assert "      m = true" in text
@@ -79,7 +79,7 @@ def test_the_catalogue_names_everything_with_its_defaults():
 
 
 def test_every_workload_shows_its_options():
-    assert all(options_of(workload) is not None for workload in WORKLOADS.values())
+    assert all(workload.options_type is not None for workload in WORKLOADS.values())
 
 
 def test_a_machine_shows_cpus_and_page_size():

@@ -128,7 +128,9 @@ def test_workers_end_with_their_parent(tmp_path, blow):
     script = tmp_path / "long.py"
     script.write_text(LONG)
     command = [sys.executable, script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+    # A killed parent leaves multiprocessing's folder behind: not in the host's /tmp.
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    with subprocess.Popen(command, text=True, cwd=ROOT, **streams) as parent:
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         try:
             assert len(workers) == 2

@@ -3,7 +3,7 @@
 import pytest
 
 from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
-from protocols.tracepoints import FaultDone, PageFaultUser, PteSet, SyscallDone, UserStore
+from protocols.tracepoints import FaultDone, IpiServed, PageFaultUser, PteSet, SyscallDone, UserStore
 from tests.accounting import assert_settled, pages_mapped
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played
 
@@ -190,3 +190,30 @@ def test_a_program_may_draw_and_start_nothing_more(policy):
 
     played(body, body, policy=policy)
     assert sorted(drawn) == [(1, 0), (2, 0)]
+
+
+def test_a_walk_that_an_invalidation_overtakes_starts_again():
+    """Another CPU flushes again and again while this one walks: PMD and PTE reads take longer than the flushes."""
+    served = Heard(IpiServed)
+    pages = range(0, 160, 8)  # each in a cache line of its own
+
+    async def set_up(thread):
+        await thread.mmap(160 * PAGE, address=BASE)
+        for page in pages:
+            await thread.touch(BASE + page * PAGE)
+
+    async def flush_all_the_time(thread):
+        for _ in range(40):
+            await thread.cpu.flush_tlb(BASE, BASE + PMD)
+            await thread.compute(300)
+
+    async def touch_all(thread):
+        for page in pages:
+            assert await thread.touch(BASE + page * PAGE, write=page % 16 == 0)
+
+    costs = {"line_cache_ns": 4_000, "ipi_handler_ns": 10, "tlb_flush_full_ns": 0}
+    machine, result = played(flush_all_the_time, touch_all, set_up=set_up, costs=costs, observers=[served])
+    assert len(served.all) > 20
+    assert result.counters.faults == len(pages), "no walk ended as a fault"
+    assert machine.system.cpus[1].tlb.flushes > 20
+    assert_settled(machine)

@@ -1,0 +1,121 @@
+"""A policy by name, or from a user's own file: what is accepted, and what is said when it is not."""
+
+import pytest
+
+from kactors import Scenario, run
+from kactors.engine.errors import UsageError
+from kactors.policies import BROKEN, POLICIES, load_policy
+from kactors.workloads import Program
+
+OWN = '''
+from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.policies.classic import Classic, fault_under_mmap_sem
+
+
+class Mine(FaultPolicy):
+    """The classic path, and it counts its faults."""
+
+    name = "mine"
+
+    def __init__(self):
+        self.faults = 0
+
+    async def fault(self, cpu, address, *, write):
+        self.faults += 1
+        await cpu.down_read()
+        vma = await cpu.find_vma(address)
+        return await fault_under_mmap_sem(cpu, vma, address, write=write)
+
+
+class Incomplete(FaultPolicy):
+    name = "incomplete"
+
+
+class NoPolicy:
+    pass
+'''
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(OWN, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", [*POLICIES, *BROKEN])
+def test_every_policy_is_known_by_its_own_name(name):
+    assert load_policy(name).name == name
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UsageError, match=r"no such policy; there are classic, spf-v9, per-vma"):
+        load_policy("clasic")
+
+
+def test_a_users_file_runs_like_a_built_in_policy(own_file):
+    async def work(thread):
+        start = await thread.mmap(3 * thread.page_size)
+        for page in range(3):
+            await thread.touch(start + page * thread.page_size)
+        thread.record_done()
+
+    scenario = Scenario(machine="small", policy=f"{own_file}:Mine")
+    result = run(scenario, workload=Program([work, work]))
+    assert (result.policy, result.throughput.records) == ("mine", 2)
+    assert result.fault_paths == {"classic": 6}
+    classic = run(Scenario(machine="small", policy="classic"), workload=Program([work, work]))
+    assert result.fingerprint == classic.fingerprint
+
+
+def test_a_users_policy_object_can_be_handed_in(own_file):
+    policy = load_policy(f"{own_file}:Mine")
+
+    async def work(thread):
+        await thread.touch(await thread.mmap(4096))
+
+    run(Scenario(machine="small"), workload=Program([work]), policy=policy)
+    assert policy.faults == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere.py:Mine", "there is no file nowhere.py"),
+        ("{file}:Missing", "Missing is no complete FaultPolicy in {file}; classes there: Mine, Incomplete, NoPolicy"),
+        ("{file}:Incomplete", "Incomplete is no complete FaultPolicy"),
+        ("{file}:NoPolicy", "NoPolicy is no complete FaultPolicy"),
+        ("{file}:OWN", "OWN is no complete FaultPolicy"),
+        ("{file}", "a class name after the colon is no complete FaultPolicy"),
+    ],
+)
+def test_what_is_wrong_is_named(own_file, spec, message):
+    with pytest.raises(UsageError) as caught:
+        load_policy(spec.format(file=own_file))
+    assert message.format(file=own_file) in str(caught.value)
+
+
+def test_a_file_that_is_no_python_is_named(tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text(OWN, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"no Python file; its name must end in \.py"):
+        load_policy(f"{path}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("import no_such_module_here", "ModuleNotFoundError: No module named"), ("class (", "SyntaxError"), ("1 / 0", "")],
+)
+def test_a_file_that_cannot_be_loaded_says_why(tmp_path, text, message):
+    path = tmp_path / "own.py"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot be loaded") as caught:
+        load_policy(f"{path}:Mine")
+    assert message in str(caught.value)
+
+
+def test_a_file_of_only_imports_has_no_classes(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("from kactors.policies.classic import Classic", encoding="utf-8")
+    with pytest.raises(UsageError, match="classes there: none"):
+        load_policy(f"{path}:Mine")
