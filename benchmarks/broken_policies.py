@@ -61,7 +61,11 @@ def row(policy: str, seeds: int) -> str:
 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    print(f"runs of {seeds} in which a property breaks, that property watching alone")
+    print(f"Runs of {seeds} in which a property breaks, that property watching alone; - is none, which proves nothing.")
+    print(
+        "store: a store is lost; pte: a PTE is set where nobody finds it; table: a freed page table is touched; leak: a"
+    )
+    print("page is lost. (broken-blocking-spin deadlocks where munmap flushes under the PTE lock: see MODEL.md.)")
     print(f"{'':32} {'collapse':^35} {'munmap, tables freed':^35}")
     print(f"{'policy':32} " + " ".join([f"{'store':>8} {'pte':>8} {'table':>8} {'leak':>8}"] * len(SCENES)))
     with ProcessPoolExecutor() as pool:

@@ -42,7 +42,7 @@ from protocols.page_table import (
     ZapPtes,
 )
 from protocols.scheduling import MustSleep
-from protocols.tlb import READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets, FlushTlb
+from protocols.tlb import FLUSH_TLB, READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets
 from protocols.tracepoints import IpiDone, IpiSend, MmapSemWait
 from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
 
@@ -285,12 +285,12 @@ class KernelContext(Client):
 
     # --- TLB and IPIs ------------------------------------------------------------------------------------------------
 
-    async def flush_tlb(self, start: int, end: int, *, freed_tables: bool = False) -> None:
+    async def flush_tlb(self, start: int, end: int) -> None:
         """Remove the range's translations from every CPU and wait until that is done."""
         if self.machine.tlb == "tlbie":
             await self.ask(self.directory.mm, BroadcastTlbie(start=start, end=end), Spent.IPI_WAIT)
             return
-        targets: FlushTargets = await self.ask(self.directory.mm, FlushTlb(freed_tables=freed_tables))
+        targets: FlushTargets = await self.ask(self.directory.mm, FLUSH_TLB)
         pages = (end - start) >> self.machine.page_shift
         full = pages > self.machine.tlb_flush_ceiling_pages
         message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)

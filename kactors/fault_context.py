@@ -10,7 +10,7 @@ from kactors.engine.engine import Engine
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.pages import Page, PageList
 from kactors.kernel.cpu_parts.tlb import Tlb
-from kactors.kernel.pte import mk_pte
+from kactors.kernel.pte import PTE_NONE, mk_pte
 from protocols.allocation import (
     DIRECT_RECLAIM,
     OUT_OF_MEMORY,
@@ -151,7 +151,7 @@ class FaultContext(KernelContext):
     # --- page tables -------------------------------------------------------------------------------------------------
 
     async def install_table(self, address: int) -> int:
-        """pte_alloc A5: make sure that a page table hangs at the address; return its number."""
+        """pte_alloc A5: make sure that a page table hangs at the address; return its number, -1 under a huge page."""
         pfn = await self.take_page()
         self.spend(self.machine.clear_page_ns)
         installed: TableInstalled = await self.ask(self.directory.mm, InstallTable(address=address, pfn=pfn))
@@ -176,15 +176,18 @@ class FaultContext(KernelContext):
             await self.put_page(table_pfn)
             self.count("thp_fault_fallback")
             return False
-        self.count("thp_fault_alloc")
         pfn = answer.pfns[0]
-        self.spend(self.jitter(self.machine.clear_huge_ns))
+        zeroing_ns = self.jitter(self.machine.clear_huge_ns)
+        self.spend(zeroing_ns)
         pmd = await self.pmd_lock(address)
         used = pmd.state is PmdState.NONE
         if used:
+            self.count("thp_fault_alloc")
             self.say(self.directory.mm, InstallHuge(address=address, pfn=pfn, table_pfn=table_pfn), self.current.tag)
         self.pmd_unlock(address)
         if not used:
+            self.spent[self.mode] -= zeroing_ns
+            self.spent[Spent.ZEROING_WASTED] += zeroing_ns
             await self.put_page(table_pfn)
             await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(pfn,)))
         return True
@@ -200,6 +203,10 @@ class FaultContext(KernelContext):
         self.say(
             self.ptl(table), SetPte(index=self.pte_index(address), value=mk_pte(pfn, write=write)), self.current.tag
         )
+
+    def clear_pte(self, table: int, address: int) -> None:
+        """Make an entry none again; only under the PTE lock, and a flush must follow."""
+        self.say(self.ptl(table), SetPte(index=self.pte_index(address), value=PTE_NONE), self.current.tag)
 
     # --- VMAs, speculatively -----------------------------------------------------------------------------------------
 

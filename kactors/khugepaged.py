@@ -178,10 +178,10 @@ class Khugepaged(KernelContext):
         mm = self.directory.mm
         await self.pmd_lock(address)
         self.say(mm, ClearPmd(address=address), TAG)
-        await self.flush_tlb(address, address + self.machine.pmd_size)
         if self.machine.tlb == "tlbie":
-            await self.synchronize()  # serialize_against_pte_lookup F8
-        elif self._writer.collapse_synchronizes:
+            await self.synchronize()  # serialize_against_pte_lookup F8, and only then the invalidation
+        await self.flush_tlb(address, address + self.machine.pmd_size)
+        if self.machine.tlb == "ipi" and self._writer.collapse_synchronizes:
             await self.synchronize(range(self.machine.cpus))  # tlb_remove_table_sync_one
         self.pmd_unlock(address)
 

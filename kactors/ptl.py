@@ -157,6 +157,9 @@ class Ptl(Server):
             return
         now_ns, index, value = self.engine.now_ns, message.index, message.value
         self._line(index).write(now_ns, client.cpu_id)
+        if value == PTE_NONE:
+            self._entries.pop(index, None)
+            return
         self._entries[index] = value
         written = PteSet(table=self.id, pmd_address=self.pmd_address, index=index, value=value)
         self.engine.emit(now_ns, self, written)

@@ -9,9 +9,7 @@ from protocols.scheduling import CLIENTS
 
 
 class FlushTlb(Message, sender=CLIENTS, receiver=("mm",), reply=("FlushTargets",)):
-    """F1: raise mm.tlb_gen and read mm_cpumask. ``freed_tables`` makes lazy CPUs targets too."""
-
-    freed_tables: bool
+    """F1: raise mm.tlb_gen and read mm_cpumask, lazy CPUs included (F5)."""
 
 
 class ReadCpumask(Message, sender=CLIENTS, receiver=("mm",), reply=("FlushTargets",)):
@@ -74,6 +72,7 @@ class LeaveMm(Message, sender=("cpu",), receiver=("mm",)):
     """leave_mm: a lazy CPU leaves mm_cpumask after its first needless IPI (F5)."""
 
 
+FLUSH_TLB: Final = FlushTlb()
 SYNC_IPI: Final = SyncIpi()
 IPI_ACK: Final = IpiAck()
 TLBIE_DONE: Final = TlbieDone()

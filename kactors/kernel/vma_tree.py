@@ -54,10 +54,9 @@ class Vma:
         )
 
     def mergeable_with(self, other: Vma) -> bool:
-        """Return whether two adjacent areas may become one: same flags, and not two different anon_vmas.
+        """Return whether two adjacent areas may become one: same flags.
 
-        Two anon_vmas of one process are treated as compatible, as is_mergeable_anon_vma does for areas that were one
-        before.
+        Two anon_vmas of one process count as compatible here; is_mergeable_anon_vma refuses two different ones.
         """
         return (
             self.kind is VmaKind.ANON

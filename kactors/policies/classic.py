@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import FaultPath, FaultPolicy
@@ -10,6 +10,9 @@ from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
+
+NO_TABLE: Final = -1
+"""Where a huge page was mapped meanwhile: nothing is left to do."""
 
 
 class Classic(FaultPolicy):
@@ -19,9 +22,14 @@ class Classic(FaultPolicy):
 
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """A2: under mmap_sem, whatever happens."""
-        await cpu.down_read()
-        vma = await cpu.find_vma(address)
-        return await fault_under_mmap_sem(cpu, vma, address, write=write)
+        return await classic_fault(cpu, address, write=write)
+
+
+async def classic_fault(cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
+    """A2 to A12: the whole fault under mmap_sem."""
+    await cpu.down_read()
+    vma = await cpu.find_vma(address)
+    return await fault_under_mmap_sem(cpu, vma, address, write=write)
 
 
 async def fault_under_mmap_sem(cpu: FaultContext, vma: VmaSnapshot | None, address: int, *, write: bool) -> FaultPath:
@@ -47,6 +55,8 @@ async def handle_mm_fault(cpu: FaultContext, vma: VmaSnapshot, address: int, *, 
     if pmd.state is PmdState.NONE and await cpu.fault_huge(vma, address):
         return
     table = pmd.table if pmd.state is PmdState.TABLE else await cpu.install_table(address)
+    if table == NO_TABLE:
+        return
     orig_pte = await cpu.read_pte(table, address)
     if allows(orig_pte, write=write):
         return
@@ -72,7 +82,8 @@ async def finish_pte_fault(
         else:
             pfn = ZERO_PFN if orig_pte == PTE_NONE else pte_pfn(orig_pte)
         if orig_pte != PTE_NONE and pte_pfn(orig_pte) == ZERO_PFN:
-            # ptep_clear_flush: other CPUs may still read the zero page. This flush runs under the PTE lock.
+            # ptep_clear_flush, under the PTE lock: other CPUs must neither keep the zero page nor walk to it again.
+            cpu.clear_pte(table, address)
             size = cpu.machine.page_size
             await cpu.flush_tlb(address // size * size, address // size * size + size)
         cpu.set_pte(table, address, pfn, write=write)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import FaultPath, FaultPolicy
-from kactors.policies.classic import access_permitted, fault_under_mmap_sem, handle_mm_fault
+from kactors.policies.classic import access_permitted, classic_fault, handle_mm_fault
 from protocols.vma import VmaKind, VmaSnapshot
 
 
@@ -24,22 +24,16 @@ class PerVma(FaultPolicy):
         vma = locked.vma
         if vma is None:
             cpu.count("vma_lock_abort" if locked.writer else "vma_lock_miss")
-            return await self.fall_back(cpu, address, write=write)
+            return await classic_fault(cpu, address, write=write)
         if not vma.anon_vma or vma.kind is VmaKind.UFFD or not access_permitted(vma, write=write):
             # H4: the first anon_vma needs mmap_lock; a bad access is judged there too
             cpu.vma_end_read(vma)
             cpu.count("vma_lock_retry")
-            return await self.fall_back(cpu, address, write=write)
+            return await classic_fault(cpu, address, write=write)
         await handle_mm_fault(cpu, vma, address, write=write)
         cpu.vma_end_read(vma)
         cpu.count("vma_lock_success")
         return FaultPath.VMA_LOCK
-
-    async def fall_back(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
-        """H2: the whole fault again, under mmap_lock."""
-        await cpu.down_read()
-        vma = await cpu.find_vma(address)
-        return await fault_under_mmap_sem(cpu, vma, address, write=write)
 
     async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """H5, H8: no reader may be inside; the lock ends with mmap_lock."""

@@ -129,7 +129,7 @@ async def finish_unmap(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
     """tlb_finish_mmu: flush what is not flushed yet, then free pages, then page tables."""
     freed_tables = bool(gather.tables)
     if freed_tables or gather.unflushed_from >= 0:
-        await cpu.flush_tlb(start, end, freed_tables=freed_tables)
+        await cpu.flush_tlb(start, end)
     _note_discard(cpu, start, end, done=True)
     if freed_tables and cpu.machine.tlb == "tlbie":
         # Nobody was interrupted, so a walker with irqs off may still be inside: stands for the RCU-sched grace period.

@@ -115,7 +115,7 @@ class Replay(Workload):
         self.recording = recording
         self._threads = [thread for thread in recording.threads if thread.steps]
         self._shared: list[Places] = []
-        self.skipped_steps = 0
+        self.steps = self.skipped_steps = 0
         if not self._threads:
             raise UsageError(f"{recording.source}: process {recording.pid} does nothing that could be replayed")
 
@@ -153,6 +153,7 @@ class Replay(Workload):
         heap_end: int | None = None
         for step in self._threads[which].steps:
             await thread.compute(step.user_ns)
+            self.steps += 1
             if isinstance(step, Brk):
                 await self._brk(thread, step, heap_end, places)
                 heap_end = step.address
@@ -168,7 +169,12 @@ class Replay(Workload):
         if report.skipped:
             notes.append(f"{report.skipped} of {report.lines} lines are unreadable and were skipped")
         if self.skipped_steps:
-            notes.append(f"{self.skipped_steps} steps refer to memory that nobody had mapped, and were skipped")
+            share = f"{self.skipped_steps} of {self.steps} steps ({100 * self.skipped_steps / self.steps:.1f} %)"
+            why = "threads are replayed without the waits between them, so some come too early"
+            notes.append(f"{share} found their memory not mapped or not accessible and were skipped: {why}")
+        if self.recording.machine_facts.collapses:
+            hint = "here it runs with --set khugepaged.scan_sleep_millisecs=10"
+            notes.append(f"khugepaged made {self.recording.machine_facts.collapses} collapses meanwhile; {hint}")
         return notes
 
     async def _brk(self, thread: UserThread, step: Brk, heap_end: int | None, places: Places) -> None:

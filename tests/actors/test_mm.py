@@ -77,6 +77,7 @@ class AddressSpace:
 def with_area():
     space = AddressSpace()
     assert space.say(MAP) == [RegionMapped(address=BASE, merged=False)]
+    space.mm.end_write_section()  # as the mmap's up_write does
     return space
 
 

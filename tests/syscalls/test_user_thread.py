@@ -208,6 +208,7 @@ def test_a_walk_that_an_invalidation_overtakes_starts_again():
             await thread.compute(300)
 
     async def touch_all(thread):
+        await thread.compute(9_000)
         for page in pages:
             assert await thread.touch(BASE + page * PAGE, write=page % 16 == 0)
 

@@ -116,11 +116,12 @@ class Regions:
         elif above is not None:
             self._tree.extend(above, wanted.start, above.end)
         else:
-            self._vmas.adopt(
-                self._tree.new(
-                    wanted.start, wanted.end, readable=wanted.readable, writable=wanted.writable, kind=wanted.kind
-                )
+            made = self._tree.new(
+                wanted.start, wanted.end, readable=wanted.readable, writable=wanted.writable, kind=wanted.kind
             )
+            # vma_start_write on the new area (H6): no per-VMA fault enters before mmap_sem is released.
+            made.locked_at = self._vmas.mm.lock_sequence
+            self._vmas.adopt(made)
         return RegionMapped(address=wanted.start, merged=below is not None or above is not None)
 
     def _absorb(self, vma: Vma, upper: Vma) -> None:

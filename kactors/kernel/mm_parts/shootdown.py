@@ -54,8 +54,7 @@ class Cpumask(Part):
         self._sorted = tuple(sorted(self._members))
         self._line.write(self.now_ns, client.cpu_id)
 
-    def _flush(self, message: FlushTlb, client: Any, tag: int) -> None:
-        del message
+    def _flush(self, _: FlushTlb, client: Any, tag: int) -> None:
         self._generation += 1
         done_ns = self._line.write(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation))
@@ -66,7 +65,6 @@ class Cpumask(Part):
 
     def _tlbie(self, message: BroadcastTlbie, client: Any, tag: int) -> None:
         """One broadcast at a time in the whole machine (native_tlbie_lock): it reaches every CPU, interrupts or not."""
-        self._generation += 1
         done_ns = self._tlbie_line.write(self.now_ns, client.cpu_id, hold_ns=self.machine.tlbie_ns)
         invalidation = Tlbie(start=message.start, end=message.end)
         for cpu in self._sorted:
