@@ -6,10 +6,11 @@ from kactors.engine.errors import ActorCrash, IllegalMessage
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from protocols.mmap_sem import MMAP_SEM_ACQUIRED
+from protocols.scenario import Bounds
 from protocols.tlb import LeaveMm
 from protocols.tracepoints import IpiDone, IpiSend, IpiServed, RecordDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import PAGE, Delivered, Heard, played, scene, spent
+from tests.actors.scenes import PAGE, Delivered, Heard, played, scene, spent, wait_until
 
 HANDLER_NS, FLUSH_PAGE_NS, FLUSH_FULL_NS = 900, 100, 500
 COSTS = {"ipi_handler_ns": HANDLER_NS, "tlb_flush_page_ns": FLUSH_PAGE_NS, "tlb_flush_full_ns": FLUSH_FULL_NS}
@@ -111,10 +112,9 @@ class IrqsOffFor(FaultPolicy):
         del address, write
         for _ in range(1 if self.gap_ns is None else 2):
             with cpu.irqs_off("a test"):
-                began_ns = cpu.clock_ns
                 cpu.spend(self.ns)
                 await cpu.read_pmd(0)
-                self.spans.append((began_ns, cpu.clock_ns))
+                self.spans.append((cpu.interrupts.off_since_ns, cpu.clock_ns))
             cpu.spend(self.gap_ns or 0)
         await cpu.sync()
         return FaultPath.SIGSEGV
@@ -157,14 +157,14 @@ def test_an_ipi_between_two_sections_is_served_between_them_and_shifts_the_secon
         heard, policy = Heard(IpiServed), IrqsOffFor(2_000, gap_ns=10_000)
         machine, _ = played(flush(after_ns), bad_touch, policy=policy, costs=COSTS, observers=[heard])
         (first, second) = policy.spans
-        ends.append((first[1], second[1]))
+        ends.append((first[1], *second))
         if after_ns == 5_000:
             ((at_ns, _, served),) = heard.all
             assert served.reason == "at once"
             assert first[1] < at_ns < second[0]
         assert_settled(machine)
     assert ends[0][0] == ends[1][0]
-    assert ends[0][1] - ends[1][1] == HANDLER_NS + FLUSH_PAGE_NS
+    assert ends[0][1] - ends[1][1] == ends[0][2] - ends[1][2] == HANDLER_NS + FLUSH_PAGE_NS
 
 
 class IrqsOffAhead(FaultPolicy):
@@ -208,48 +208,68 @@ def test_an_idle_cpu_leaves_its_idle_state_answers_and_leaves_mm_cpumask():
 
 
 def test_a_cpu_that_left_mm_cpumask_joins_again_with_an_empty_tlb():
-    shared = Shared()
-    order = []
+    """It sleeps where no lock is held (the bound on speculation), so that pages can be dropped meanwhile."""
+    heard, shared = Heard(IpiSend), Shared()
+    ms = 1_000_000
 
-    async def flush_then_wait(thread):
-        await shared.drop(900_000)(thread)
-        order.append("flushed")
-        await thread.mmap(PAGE)
+    async def drop_two_pages(thread):
+        await wait_until(thread, 20.2 * ms)
+        for page in (0, 1):
+            await thread.madvise_dontneed(shared.start + page * PAGE, PAGE)
 
     async def sleep_and_come_back(thread):
         await thread.touch(shared.start + PAGE)
-        await thread.compute(10_000)
-        await thread.mmap(PAGE)
-        order.append("back")
+        await wait_until(thread, 20.1 * ms)
+        await thread.touch(shared.start + 2 * PAGE)
         assert await thread.touch(shared.start + PAGE)
-        assert await thread.touch(shared.start)
 
-    async def hold_the_lock(thread):
-        await thread.mmap(PAGE)
+    async def speculate_slowly(thread):
+        await wait_until(thread, 20 * ms)
+        await thread.touch(shared.start + 3 * PAGE)
 
-    costs = COSTS | {"map_ns": 2_000_000, "slice_ns": 100_000}
-    bodies = (flush_then_wait, sleep_and_come_back, hold_the_lock)
-    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=costs)
-    assert order[0] == "flushed"
-    assert "back" in order
+    machine, result = played(
+        drop_two_pages,
+        sleep_and_come_back,
+        speculate_slowly,
+        set_up=shared.set_up,
+        cpus=3,
+        policy="spf-v9",
+        costs=COSTS | {"clear_page_ns": ms},
+        bounds=Bounds(spf_inflight_max=1),
+        observers=[heard],
+    )
+    assert [send.targets for send in heard.of(IpiSend)] == [2, 1], "the second flush did not go to the CPU that slept"
+    assert result.counters.faults == 1 + 4, "the page that was dropped meanwhile is faulted in again"
     assert_settled(machine)
 
 
-def test_a_flush_that_was_overtaken_by_a_later_one_costs_only_the_handler():
-    """F4: the target that is one generation behind flushes the range; when two are missing it flushes everything."""
-    heard, shared = Heard(IpiServed), Shared(pages=8)
-    late = {"ipi_delivery_ns": 20_000}
+def test_a_flush_that_a_later_one_overtook_is_done_by_the_later_one():
+    """F4: the target that misses a generation flushes everything, and the overtaken IPI finds nothing left to do.
 
-    async def drop_another_page(thread):
-        await thread.compute(5_000)
-        await thread.touch(shared.start + 3 * PAGE)
-        await thread.madvise_dontneed(shared.start + 3 * PAGE, PAGE)
+    Each sender interrupts the CPUs in their order, so CPU 2 comes to CPU 1 only after CPU 0.
+    """
+    heard, shared = Heard(IpiServed, IpiSend), Shared()
 
-    bodies = (shared.drop(5_000), drop_another_page, computing(300_000))
-    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=COSTS | late, observers=[heard])
-    assert len([who for _, who, _ in heard.all if who == "cpu2"]) == 2
-    service = spent(machine, 2, Spent.IPI_SERVICE)
-    assert service == 2 * HANDLER_NS + 2 * FLUSH_PAGE_NS or service == 2 * HANDLER_NS + FLUSH_FULL_NS
+    def drop(page, at_ns):
+        async def work(thread):
+            await thread.touch(shared.start + page * PAGE)
+            await wait_until(thread, at_ns)
+            await thread.madvise_dontneed(shared.start + page * PAGE, PAGE)
+
+        return work
+
+    async def have_both_translations(thread):
+        await wait_until(thread, 50_000)
+        for page in (0, 1):
+            await thread.touch(shared.start + page * PAGE)
+        await thread.compute(200_000)
+
+    bodies = (drop(1, 102_000), have_both_translations, drop(0, 100_000))
+    costs = COSTS | {"ipi_send_ns": 8_000}
+    machine, _ = played(*bodies, set_up=shared.set_up, cpus=3, costs=costs, observers=[heard])
+    assert [who for _, who, entry in heard.all if type(entry) is IpiSend] == ["cpu2", "cpu0"]
+    assert [entry.sender for _, who, entry in heard.all if who == "cpu1" and type(entry) is IpiServed] == [0, 2]
+    assert spent(machine, 1, Spent.IPI_SERVICE) == 2 * HANDLER_NS + FLUSH_FULL_NS
     assert_settled(machine)
 
 

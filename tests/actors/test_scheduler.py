@@ -4,7 +4,7 @@ import pytest
 
 from kactors.kernel.accounting import Spent
 from protocols.scheduling import Dispatch, Tick
-from protocols.tracepoints import MmapSemWait, RecordDone
+from protocols.tracepoints import IpiServed, MmapSemWait, RecordDone
 from tests.accounting import assert_settled
 from tests.actors.scenes import PAGE, Delivered, Heard, played, spent
 
@@ -122,15 +122,44 @@ def test_a_spinner_that_gets_the_lock_at_the_end_of_its_slice_yields_when_it_ret
 
     async def map_then_compute(thread):
         await map_a_little_later(thread)
-        await thread.compute(10)
         await thread.compute(3 * MS)
 
-    costs = {"map_ns": 400_000, "switch_ns": 0}
+    costs = {"map_ns": 400_000, "line_cache_ns": 2_000}
     bodies = (map_at_once, map_then_compute, nothing, computing(MS // 10))
-    for offset in range(0, 3_000, 100):
+    for slice_ns in range(380_000, 430_000, 1_000):
         heard = Heard(RecordDone)
-        played(*bodies, cpus=2, costs=costs | {"slice_ns": 404_000 + offset}, observers=[heard])
-        assert ends(heard)[4] < 1.6 * MS, offset
+        machine, _ = played(*bodies, cpus=2, costs=costs | {"slice_ns": slice_ns}, observers=[heard])
+        assert ends(heard)[4] < 1.6 * MS, f"with slices of {slice_ns} ns the other thread of the CPU waited"
+        assert_settled(machine)
+
+
+def test_a_slice_that_ends_before_the_request_for_the_lock_has_left_ends_the_spinning_as_well():
+    """The CPU has computed ahead of virtual time: the order to stop must not overtake the request."""
+    heard = Heard(RecordDone)
+
+    async def compute_then_map(thread):
+        await thread.compute(15_000)
+        await holding_mmap_sem(thread)
+
+    bodies = (map_at_once, compute_then_map, nothing, computing(MS // 10))
+    played(*bodies, cpus=2, costs=LONG_MMAP | {"slice_ns": 8_000}, observers=[heard])
+    assert ends(heard)[4] < MS
+
+
+def test_a_slice_that_ends_during_an_interrupt_ends_after_its_handler():
+    heard = Heard(RecordDone, IpiServed)
+
+    async def flush(thread):
+        await thread.compute(90_000)
+        await thread.cpu.flush_tlb(0, PAGE)
+
+    bodies = (flush, computing(2 * MS), nothing, computing(1_000))
+    costs = {"slice_ns": 100_000, "ipi_handler_ns": 50_000}
+    machine, _ = played(*bodies, cpus=2, costs=costs, observers=[heard])
+    served_at_ns = next(at_ns for at_ns, who, entry in heard.all if who == "cpu1" and type(entry) is IpiServed)
+    done_at_ns = next(at_ns for at_ns, _, entry in heard.all if type(entry) is RecordDone and entry.thread == 4)
+    assert 50_000 <= done_at_ns - served_at_ns <= 55_000
+    assert_settled(machine)
 
 
 def test_a_reader_sleeps_behind_a_writer_and_its_cpu_idles_in_lock_sleep():
