@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from typing import Any, cast
 
 import msgpack
@@ -23,7 +23,7 @@ from kactors.engine.event import Event, Party, describe
 from kactors.engine.observer import Dispatcher, Observer
 from kactors.engine.waits import judge
 from protocols.base import Message, Tracepoint
-from protocols.stop import EventLimit, PredicateHeld, Quiescent, Stop, TimeReached
+from protocols.stop import AnyStop, EventLimit, PredicateHeld, Quiescent, TimeReached
 
 STORY_EVENTS = 64
 """How many deliveries are hashed at a time and kept as the recent story: few enough to stay in the nearest caches."""
@@ -54,16 +54,19 @@ class Engine:
     Attributes:
         now_ns: the instant of the delivery in progress.
         stop: why the run stopped, or None while it runs.
+        horizon_ns: how far ``run_events`` goes; a driver may move it between two events, back to now at most.
     """
 
     choices: Choices
     limits: Limits = field(default_factory=Limits)
     now_ns: int = 0
-    stop: Stop | None = None
+    stop: AnyStop | None = None
     actors: list[Any] = field(default_factory=list)
     on_register: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
+        self.limit_ns = END_OF_TIME_NS if self.limits.until_ns is None else self.limits.until_ns
+        self.horizon_ns = self.limit_ns
         self._buckets: dict[int, list[Event | None]] = {}
         self._instants: list[int] = []
         self._background: list[tuple[int, int, Event]] = []
@@ -157,7 +160,7 @@ class Engine:
         """Return whether any observer hears this kind: spares the building of a tracepoint that nobody wants."""
         return kind in self._dispatcher.tracepoints
 
-    def halt(self, stop: Stop) -> None:
+    def halt(self, stop: AnyStop) -> None:
         """Stop after the delivery in progress; the first reason stays."""
         if self.stop is None:
             self.stop = stop
@@ -167,6 +170,10 @@ class Engine:
     def observe(self, observer: Observer) -> None:
         """Let an observer hear deliveries and tracepoints from now on."""
         self._dispatcher.add(observer)
+
+    def dismiss(self, observer: Observer) -> None:
+        """Let an observer hear no more."""
+        self._dispatcher.remove(observer)
 
     @property
     def events(self) -> int:
@@ -186,9 +193,9 @@ class Engine:
     def run_events(self) -> Iterator[Event]:
         """Yield every event in its turn: the core loop.
 
-        The caller hands each event to its receiver before it asks for the next one. Ends when ``stop`` is set.
+        The caller hands each event to its receiver before it asks for the next one. Ends when ``stop`` is set, or at
+        ``horizon_ns`` where that comes before the limit: then call it again to go on.
         """
-        until_ns = END_OF_TIME_NS if self.limits.until_ns is None else self.limits.until_ns
         predicate = self.limits.predicate
         buckets, instants, recent = self._buckets, self._instants, self._recent
         dispatcher, observers, hearers = self._dispatcher, self._observers, self._dispatcher.hearers
@@ -197,8 +204,8 @@ class Engine:
         while running:
             if self._background:
                 self._admit_background()
-            if not instants or instants[0] > until_ns:
-                self._end(until_ns)
+            if not instants or instants[0] > self.horizon_ns:
+                self._end()
                 return
             now_ns = self.now_ns = heappop(instants)
             bucket = buckets[now_ns]
@@ -222,6 +229,38 @@ class Engine:
                     return
             del buckets[now_ns]
 
+    def settle(self) -> None:
+        """Do what precedes the next delivery, of a run that rests between two: what has been told is told.
+
+        Afterwards all state follows from ``events`` and ``now_ns``, whether the run came here by steps or by a horizon.
+        """
+        bucket, place = self._rest()
+        for later in range(place, len(bucket)):
+            event = bucket[later]
+            if event is None:
+                continue
+            if event[1] is not self._observers or self.stop is not None:
+                return
+            # A tombstone, because the core loop will come by.
+            bucket[later] = None
+            self._dispatcher.receive(event)
+        self._admit_background()
+
+    def next_ns(self) -> int:
+        """Return the instant of what comes next in a settled run; END_OF_TIME_NS when nothing is left but daemons."""
+        bucket, place = self._rest()
+        if any(bucket[place:]):
+            return self.now_ns
+        return self._instants[0] if self._instants else END_OF_TIME_NS
+
+    def pending(self, count: int) -> list[Event]:
+        """Return the next ``count`` events, tracepoints included, in the order in which they stand now."""
+        bucket, place = self._rest()
+        found = [event for event in bucket[place:] if event is not None][:count]
+        for at_ns in nsmallest(count, self._instants):
+            found.extend(event for event in self._buckets[at_ns] if event is not None)
+        return found[:count]
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _enqueue(self, event: Event) -> None:
@@ -234,11 +273,21 @@ class Engine:
             self._buckets[event[0]] = [event]
             heappush(self._instants, event[0])
 
-    def _end(self, until_ns: int) -> None:
-        """Say why no instant is left to go to."""
+    def _rest(self) -> tuple[list[Event | None], int]:
+        """Return the bucket of the last delivery, and the place after it: empty when the loop is through with it."""
+        last = self._recent[-1:]
+        bucket = self._buckets.get(self.now_ns, [])
+        for place, event in enumerate(bucket):
+            if last and event is last[0]:
+                return bucket, place + 1
+        return [], 0
+
+    def _end(self) -> None:
+        """Say why no instant is left to go to, unless a driver's horizon is the reason."""
         if self._instants:
-            self.now_ns = until_ns
-            self.halt(TimeReached(at=until_ns))
+            self.now_ns = self.horizon_ns
+            if self.horizon_ns == self.limit_ns:
+                self.halt(TimeReached(at=self.limit_ns))
             return
         reason = judge(self.actors)
         if isinstance(reason, Quiescent):

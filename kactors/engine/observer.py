@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from protocols.base import Message, Tracepoint
-from protocols.stop import BoundExceeded, Stop, Violation
+from protocols.stop import AnyStop, BoundExceeded, Violation
 
 if TYPE_CHECKING:
     from kactors.engine.event import Event, Party
@@ -44,7 +44,7 @@ class Dispatcher:
     id: ClassVar[int] = -1
     says: ClassVar[frozenset[type[Message]]] = frozenset()
 
-    def __init__(self, halt: Callable[[Stop], None]) -> None:
+    def __init__(self, halt: Callable[[AnyStop], None]) -> None:
         self._halt = halt
         self.observers: list[Observer] = []
         self.tracepoints: dict[type[Message], list[Hearing]] = {}
@@ -58,6 +58,15 @@ class Dispatcher:
         delivery = observer.deliveries()
         if delivery is not None:
             self.hearers.append(delivery)
+
+    def remove(self, observer: Observer) -> None:
+        """Unsubscribe an observer; what is queued for it already is dropped."""
+        self.observers.remove(observer)
+        for kind, hearing in observer.tracepoints().items():
+            self.tracepoints[kind].remove(hearing)
+        delivery = observer.deliveries()
+        if delivery is not None:
+            self.hearers.remove(delivery)
 
     def delivery(self, event: Event) -> None:
         """Tell those who hear everything."""
