@@ -1,7 +1,7 @@
 """One CPU: runs threads, serves interrupts, holds a TLB and a page list.
 
 Owns: the run queue and the threads on it, its interrupt state, its TLB and walk cache, its per-CPU page list.
-Hears: answers and wake-ups for its threads, IPIs and tlbie, timers of its own, drain requests, SIGKILL.
+Hears: answers and wake-ups for its threads, IPIs and tlbie, timers of its own, drain requests, SIGKILL, its hypervisor.
 Says: whatever its threads' kernel code asks of the mm, page tables and allocator; IPIs and acks.
 Never: reads another actor's state; knows what a fault policy is.
 
@@ -24,6 +24,7 @@ from kactors.kernel.accounting import Spent
 from kactors.scheduler import IDLE, Scheduler, Thread
 from protocols.allocation import DrainPages, PagesDrained
 from protocols.base import Message
+from protocols.host import MmUsers, SetSpeculationBound, StealCpu
 from protocols.roles import heard_by, said_by
 from protocols.scheduling import Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
@@ -53,6 +54,9 @@ class Cpu(Scheduler):
             Tlbie: self._tlbie,
             DrainPages: self._drain,
             Sigkill: self._sigkill,
+            StealCpu: self._steal,
+            MmUsers: self._cloned,
+            SetSpeculationBound: self._bound,
         }
 
     def receive(self, event: Event) -> None:
@@ -80,7 +84,7 @@ class Cpu(Scheduler):
         """Take interrupts again; those that wait are served at this very instant."""
         interrupts = self.interrupts
         self.spend(self.machine.irq_toggle_ns)
-        why = f"irqs off in {interrupts.path} since {interrupts.off_since_ns} ns"
+        why = interrupts.why_off()
         waiting, interrupts.pending = interrupts.pending, []
         for event in waiting:
             self._serve(event, max(self.clock_ns, interrupts.busy_until_ns), why)
@@ -114,18 +118,21 @@ class Cpu(Scheduler):
         cost_ns = self.machine.ipi_handler_ns
         if type(message) is FlushIpi:
             cost_ns += self._flush(message)
-        done_ns = at_ns + cost_ns
-        if at_ns < self.clock_ns and self.current is not IDLE:
-            self.shift(at_ns, cost_ns)
-            self.interrupts.shift(at_ns, cost_ns)
-            if (thread := cast(Thread, self.current)).stops_at is not None:
-                thread.stops_at = self._outbox[-1]
-        self.interrupts.busy_until_ns = done_ns
-        self.spent[Spent.IPI_SERVICE] += cost_ns
-        self.stolen_ns += cost_ns
-        self.engine.post(done_ns, sender, self, IPI_ACK, tag)
+        self._occupy(at_ns, cost_ns, Spent.IPI_SERVICE)
+        self.engine.post(at_ns + cost_ns, sender, self, IPI_ACK, tag)
         if self.engine.listens(IpiServed):
             self._tell_served(event, at_ns, cost_ns, why)
+
+    def _occupy(self, at_ns: int, ns: int, kind: Spent) -> None:
+        """Be away from the current thread for ``ns``: what it had computed beyond ``at_ns`` comes later."""
+        if at_ns < self.clock_ns and self.current is not IDLE:
+            self.shift(at_ns, ns)
+            self.interrupts.shift(at_ns, ns)
+            if (thread := cast(Thread, self.current)).stops_at is not None:
+                thread.stops_at = self._outbox[-1]
+        self.interrupts.busy_until_ns = at_ns + ns
+        self.spent[kind] += ns
+        self.stolen_ns += ns
 
     def _tell_served(self, event: Event, at_ns: int, cost_ns: int, why: str) -> None:
         sender: Any = event[2]
@@ -164,10 +171,30 @@ class Cpu(Scheduler):
         if self.take_ack(self.current, event):
             self._resume(event)
 
+    # --- from outside ------------------------------------------------------------------------------------------------
+
+    def _steal(self, event: Event) -> None:
+        """The hypervisor runs somebody else, irqs on or off; a handler that runs is let finish."""
+        duration_ns = cast(StealCpu, event[4]).duration
+        at_ns = max(event[0], self.interrupts.busy_until_ns)
+        if self.current is IDLE:
+            at_ns = max(at_ns, self._idle_since_ns)
+            self._end_idle(at_ns)
+            self._idle_since_ns = at_ns + duration_ns
+        self._occupy(at_ns, duration_ns, Spent.STOLEN)
+        self.interrupts.steal(at_ns, duration_ns)
+
+    def _cloned(self, event: Event) -> None:
+        self.mm_users = cast(MmUsers, event[4]).mm_users
+
+    def _bound(self, event: Event) -> None:
+        self.bounded = cast(SetSpeculationBound, event[4]).inflight_max is not None
+
     # --- the rest ----------------------------------------------------------------------------------------------------
 
     def _drain(self, event: Event) -> None:
-        self.engine.post(event[0], event[2], self, PagesDrained(pfns=self.pages.drain()), event[3])
+        drained_ns = max(event[0], self.interrupts.stolen_until_ns)
+        self.engine.post(drained_ns, event[2], self, PagesDrained(pfns=self.pages.drain()), event[3])
 
     def _sigkill(self, event: Event) -> None:
         del event

@@ -261,8 +261,9 @@ class FaultContext(KernelContext):
 
     def spf_exit(self, address: int) -> None:
         """The speculation has ended."""
-        self.current.speculates_at = -1
-        if self.bounded:
+        # The bound may have come or gone since: what was admitted is counted until it ends, and nothing else is.
+        admitted, self.current.speculates_at = self.current.speculates_at >= 0, -1
+        if admitted:
             self.say(self.directory.mm, SpfExit(address=address))
 
     async def let_go(self) -> None:

@@ -1,7 +1,7 @@
 """khugepaged: turns 512 small pages into a huge one, step by step (protocols.md E0 to E8).
 
 Owns: its scan position, the huge page that it is filling.
-Hears: answers to its own requests, wake-ups, IPI acks, its timer.
+Hears: answers to its own requests, wake-ups, IPI acks, its timer, wishes of the host.
 Says: what a collapse needs of the mm, the page table and the allocator; flush and synchronisation IPIs.
 Never: runs on a CPU of the machine (it takes none of their time), touches a PTE without its lock.
 """
@@ -9,8 +9,9 @@ Never: runs on a CPU of the machine (it takes none of their time), touches a PTE
 from __future__ import annotations
 
 import types
+from collections import deque
 from collections.abc import Generator
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from kactors.context import Directory, KernelContext, Task
 from kactors.engine.client import Process
@@ -19,6 +20,7 @@ from kactors.engine.event import Event
 from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
 from protocols.allocation import AllocPages, FreePages, PagesAllocated
 from protocols.base import Message
+from protocols.host import CollapseRange
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS
 from protocols.page_table import (
     SCAN_PTES,
@@ -33,7 +35,7 @@ from protocols.page_table import (
 )
 from protocols.roles import heard_by, said_by
 from protocols.scenario import Khugepaged as Settings
-from protocols.scheduling import RESUME
+from protocols.scheduling import RESUME, Resume
 from protocols.tlb import IpiAck
 from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, PagesIsolated, VmEvent
 from protocols.vma import VmaSnapshot
@@ -64,7 +66,7 @@ class Khugepaged(KernelContext):
         engine: the machine's engine.
         directory: the other actors' addresses.
         settings: its sysfs settings.
-        writer: the policy's rules for writers (E3).
+        writer: the policy's rules for writers (E3); a new one holds for the collapses that begin from then on.
     """
 
     role: ClassVar[str] = "khugepaged"
@@ -74,19 +76,28 @@ class Khugepaged(KernelContext):
     def __init__(self, engine: Engine, directory: Directory, settings: Settings, writer: Writer) -> None:
         super().__init__(engine, "khugepaged", -1, directory)
         self._settings = settings
-        self._writer = writer
+        self.writer = writer
         self.current = Task(TAG, "khugepaged")
+        self._naps = False
+        self._scan_due = False
+        self._wishes: deque[int] = deque()
 
     def start(self) -> None:
-        """Begin to scan, one sleep from now."""
+        """Begin to scan, one sleep from now; without scanning, wait for wishes."""
         self.current.coroutine = self._live()
         self.current.coroutine.send(None)
 
     def receive(self, event: Event) -> None:
-        """Handle one delivery: an ack, or what its coroutine waits for."""
-        if type(event[4]) is IpiAck and not self.take_ack(self.current, event):
+        """Handle one delivery: an ack, its timer, a wish, or what its coroutine waits for."""
+        kind = type(event[4])
+        if kind is IpiAck and not self.take_ack(self.current, event):
             return
-        self.arrived(event[0])
+        if kind is Resume or kind is CollapseRange:
+            self._called(event)
+            if not self._naps:
+                return
+        # A nap begins at the local clock, and a wish may come before that.
+        self.arrived(max(event[0], self.clock_ns))
         coroutine = self.current.coroutine
         if coroutine is not None:
             coroutine.send(event)
@@ -108,12 +119,36 @@ class Khugepaged(KernelContext):
             self.say(mm, OWNER_RUNS, TAG)
         return event[4]
 
+    def _called(self, event: Event) -> None:
+        """Note why it should wake up; while it is busy, that has to wait for its next nap."""
+        if type(event[4]) is Resume:
+            self._scan_due = True
+            return
+        if self.current.coroutine is None:
+            self.start()
+        self._wishes.append(cast(CollapseRange, event[4]).address // self.machine.pmd_size * self.machine.pmd_size)
+
+    async def _nap(self) -> None:
+        """Sleep scan_sleep_millisecs, but serve the wishes that came and come: a timer that keeps no machine alive."""
+        await self._serve_wishes()
+        self._scan_due = False
+        if self._settings.scan_sleep_millisecs:
+            wake_ns = self.clock_ns + self._settings.scan_sleep_millisecs * 1_000_000
+            self.engine.post_background(wake_ns, self, self, RESUME, TAG)
+        while not self._scan_due:
+            await self._doze()
+            await self._serve_wishes()
+
+    async def _serve_wishes(self) -> None:
+        while self._wishes:
+            await self.collapse_range(self._wishes.popleft())
+
     @types.coroutine
-    def _nap(self) -> Generator[Any, Event, None]:
-        """Sleep scan_sleep_millisecs: a daemon's timer, which keeps no machine alive."""
-        wake_ns = self.clock_ns + self._settings.scan_sleep_millisecs * 1_000_000
-        self.engine.post_background(wake_ns, self, self, RESUME, TAG)
+    def _doze(self) -> Generator[Any, Event, None]:
+        """Wait for the timer or a wish."""
+        self._naps = True
         yield
+        self._naps = False
 
     async def _live(self) -> None:
         position = 0
@@ -126,7 +161,7 @@ class Khugepaged(KernelContext):
 
     async def collapse_range(self, address: int) -> None:
         """Scan one PMD range and collapse it if its PTEs allow."""
-        began_ns = self.clock_ns
+        began_ns, writer = self.clock_ns, self.writer
         await self.down_read()
         # Only now is the page table safe: munmap may have freed it since the range was chosen.
         vma = await self.find_vma(address)
@@ -136,7 +171,7 @@ class Khugepaged(KernelContext):
             status = self._judge(await self.ask(self.ptl(pmd.table), SCAN_PTES))
         await self.up_read()
         if not status:
-            status = await self._collapse(address)
+            status = await self._collapse(address, writer)
         self.note(CollapseDone(address=address, status=status, duration=self.clock_ns - began_ns))
 
     def _revalidate(self, vma: VmaSnapshot | None, address: int, pmd: Pmd) -> str:
@@ -152,7 +187,7 @@ class Khugepaged(KernelContext):
             return "exceed_none_pte"
         return "" if any(pte_write(pte) for pte in mapped) else "lack_writable_pte"
 
-    async def _collapse(self, address: int) -> str:
+    async def _collapse(self, address: int, writer: Writer) -> str:
         """E1 to E8."""
         allocated = await self.ask(
             self.directory.allocator, AllocPages(order=self.machine.huge_order, count=1, memalloc=False)
@@ -165,15 +200,15 @@ class Khugepaged(KernelContext):
         pmd = await self.read_pmd(address)
         status = self._revalidate(vma, address, pmd)
         if vma is not None and not status:
-            await self._writer.write_begin(self, vma)
-            status = await self._isolate_and_copy(address, pmd, huge_pfn)
-            await self._writer.write_end(self, vma)
+            await writer.write_begin(self, vma)
+            status = await self._isolate_and_copy(address, pmd, huge_pfn, writer)
+            await writer.write_end(self, vma)
         await self.up_write()
         if status != "succeeded":
             await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(huge_pfn,)))
         return status
 
-    async def _isolate_and_copy(self, address: int, pmd: Pmd, huge_pfn: int) -> str:
+    async def _isolate_and_copy(self, address: int, pmd: Pmd, huge_pfn: int, writer: Writer) -> str:
         """E4 to E8: with the PMD cleared and every CPU past it, take the pages, copy them, install the huge PMD."""
         mm = self.directory.mm
         await self.pmd_lock(address)
@@ -181,7 +216,7 @@ class Khugepaged(KernelContext):
         if self.machine.tlb == "tlbie":
             await self.synchronize()  # serialize_against_pte_lookup F8, and only then the invalidation
         await self.flush_tlb(address, address + self.machine.pmd_size)
-        if self.machine.tlb == "ipi" and self._writer.collapse_synchronizes:
+        if self.machine.tlb == "ipi" and writer.collapse_synchronizes:
             await self.synchronize(range(self.machine.cpus))  # tlb_remove_table_sync_one
         self.pmd_unlock(address)
 

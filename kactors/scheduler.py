@@ -330,21 +330,20 @@ class Scheduler(FaultContext):
             end_ns = self.clock_ns = max(end_ns, self.clock_ns)
             self._end_wait()
         else:
-            end_ns = max(at_ns, self.clock_ns)
-        self._forget(end_ns - at_ns, max(busy_ns - at_ns, 0))
+            end_ns = max(end_ns, self.clock_ns)
+        stolen_ns = max(self.interrupts.stolen_until_ns - max(at_ns, self.interrupts.stolen_from_ns), 0)
+        self._forget(end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
         self.arrived(at_ns)
         self._idle_since_ns = self.interrupts.busy_until_ns = at_ns
 
-    def _forget(self, beyond_ns: int, serving_ns: int) -> None:
-        """Take back what was charged beyond the end: interrupt service first, then the kind that came last.
+    def _forget(self, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
+        """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
 
         Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
         others do. That is less than a fault's own time.
         """
-        served_ns = min(beyond_ns, serving_ns, self.spent[Spent.IPI_SERVICE])
-        self.spent[Spent.IPI_SERVICE] -= served_ns
-        beyond_ns -= served_ns
-        for kind in (self.mode, *Spent):
-            part_ns = min(beyond_ns, self.spent[kind])
+        known = ((Spent.STOLEN, stolen_ns), (Spent.IPI_SERVICE, serving_ns))
+        for kind, most_ns in (*known, *((kind, beyond_ns) for kind in (self.mode, *Spent))):
+            part_ns = min(beyond_ns, most_ns, self.spent[kind])
             self.spent[kind] -= part_ns
             beyond_ns -= part_ns

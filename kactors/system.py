@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,14 @@ from kactors.cpu import Cpu
 from kactors.engine.choices import Choices
 from kactors.engine.engine import Engine, Limits
 from kactors.fault_policy import FaultPolicy
+from kactors.host import Host
 from kactors.kernel.pte import ZERO_PFN, pte_pfn
 from kactors.khugepaged import Khugepaged
 from kactors.machines import load_machine
 from kactors.mm import Mm
 from kactors.policies import load_policy
 from kactors.ptl import Ptl
-from kactors.scheduler import Thread
+from kactors.scheduler import Program, Thread
 from kactors.syscalls import UserThread
 from kactors.workloads import Workload, load_workload
 from protocols.machine import Machine
@@ -41,6 +42,7 @@ class PageAccount:
         per_cpu: in the CPUs' lists.
         tables: holding page tables.
         mapped: reachable through a page table.
+        host: taken by the host.
         mapped_twice: frames that two entries map.
         total: pages of the zone.
     """
@@ -51,12 +53,13 @@ class PageAccount:
     tables: int
     mapped: int
     mapped_twice: tuple[int, ...]
+    host: int
     total: int
 
     @property
     def conserved(self) -> bool:
         """Every page is in exactly one place."""
-        places = self.free + self.page_cache + self.per_cpu + self.tables + self.mapped
+        places = self.free + self.page_cache + self.per_cpu + self.tables + self.mapped + self.host
         return places == self.total and not self.mapped_twice
 
 
@@ -70,6 +73,9 @@ class System:
         policy: serves its faults.
         workload: what its threads do.
         workers: how many of them.
+        users: all user threads, by number: the main thread, the workers, and those added later.
+        mm_users: threads of the process that have been started.
+        host: who speaks for the outside; None as long as nothing was asked of it.
     """
 
     engine: Engine
@@ -81,6 +87,9 @@ class System:
     allocator: Allocator
     khugepaged: Khugepaged
     cpus: tuple[Cpu, ...]
+    users: list[UserThread] = field(default_factory=list)
+    mm_users: int = 1
+    host: Host | None = None
 
     def ptls(self) -> list[Ptl]:
         """Return every page table made so far, freed ones too."""
@@ -100,8 +109,43 @@ class System:
             tables=len(tables),
             mapped=len(frames),
             mapped_twice=twice,
+            host=self.host.held_pages if self.host else 0,
             total=self.allocator.total_pages,
         )
+
+    def outside(self) -> Host:
+        """Return the host: made at the first call, so that a run without commands has none."""
+        if self.host is None:
+            self.host = Host(self.engine, self.allocator)
+        return self.host
+
+    def set_policy(self, policy: FaultPolicy) -> None:
+        """Serve the faults, system calls and collapses that begin from now on by another policy."""
+        self.policy = policy
+        self.khugepaged.writer = policy
+        for user in self.users:
+            user.policy = policy
+
+    def run_thread(self, cpu: Cpu, program: Callable[[UserThread], Coroutine[Any, Any, None]]) -> None:
+        """Add a thread to the process, on a CPU, that runs ``program`` once."""
+        user = self.add_user(len(self.users), cpu, lambda user: partial(program, user))
+        self.mm_users += 1
+        self.outside().start_thread(cpu, user.number, self.mm_users, self.cpus[0])
+
+    def add_user(self, number: int, cpu: Cpu, program: Callable[[UserThread], Program]) -> UserThread:
+        """Make a user thread known to its CPU; it runs once StartThread names it."""
+        user = UserThread(number, cpu, self.policy, self._start)
+        self.users.append(user)
+        cpu.add_thread(Thread(number, program(user)))
+        return user
+
+    def home(self, number: int) -> Cpu:
+        """Return a thread's CPU: the main thread has CPU 0, the workers all CPUs in turn."""
+        return self.cpus[0] if number == 0 else self.cpus[(number - 1) % len(self.cpus)]
+
+    def _start(self, parent: UserThread, number: int) -> None:
+        self.mm_users = len(self.users)
+        parent.cpu.start_thread(number, self.home(number), self.mm_users)
 
     def close(self) -> None:
         """Abandon every thread in the middle of whatever it does."""
@@ -159,22 +203,13 @@ def build(
 
 
 def _populate(system: System) -> None:
-    """Give every thread its CPU: the main thread CPU 0, the workers all CPUs in turn; start the main thread."""
-    cpus = system.cpus
-
-    def home(number: int) -> Cpu:
-        return cpus[0] if number == 0 else cpus[(number - 1) % len(cpus)]
-
-    def start(parent: UserThread, number: int) -> None:
-        parent.cpu.start_thread(number, home(number), system.workers + 1)
-
+    """Give every thread its CPU; start the main thread."""
     for number in range(system.workers + 1):
-        thread = UserThread(number, home(number), system.policy, start)
-        home(number).add_thread(Thread(number, _program(system, thread)))
-    cpus[0].start_thread(0, cpus[0], 1)
+        system.add_user(number, system.home(number), partial(_program, system))
+    system.cpus[0].start_thread(0, system.cpus[0], 1)
 
 
-def _program(system: System, thread: UserThread) -> Callable[[], Coroutine[Any, Any, None]]:
+def _program(system: System, thread: UserThread) -> Program:
     if thread.number:
         return partial(_work, system, thread)
     return partial(_main, system, thread)

@@ -7,8 +7,10 @@ from typing import Final
 from protocols.base import Count, Message, PageCount, Pfn
 from protocols.scheduling import CLIENTS
 
+TAKERS: Final = (*CLIENTS, "host")
 
-class AllocPages(Message, sender=CLIENTS, receiver=("allocator",), reply=("PagesAllocated", "ReclaimNeeded")):
+
+class AllocPages(Message, sender=TAKERS, receiver=("allocator",), reply=("PagesAllocated", "ReclaimNeeded")):
     """Take ``count`` blocks of an order from the buddy lists under zone->lock (G1, G3)."""
 
     order: Count
@@ -16,13 +18,13 @@ class AllocPages(Message, sender=CLIENTS, receiver=("allocator",), reply=("Pages
     memalloc: bool
 
 
-class PagesAllocated(Message, sender=("allocator",), receiver=CLIENTS):
+class PagesAllocated(Message, sender=("allocator",), receiver=TAKERS):
     """The first frame of each block; fewer than asked when memory runs low, at least one."""
 
     pfns: tuple[Pfn, ...]
 
 
-class ReclaimNeeded(Message, sender=("allocator",), receiver=CLIENTS):
+class ReclaimNeeded(Message, sender=("allocator",), receiver=TAKERS):
     """Even the min watermark forbids it: the caller must reclaim by itself."""
 
 
@@ -36,14 +38,14 @@ class Reclaimed(Message, sender=("allocator",), receiver=CLIENTS):
     pages: PageCount
 
 
-class FreePages(Message, sender=CLIENTS, receiver=("allocator",), reply=("PagesFreed",)):
+class FreePages(Message, sender=TAKERS, receiver=("allocator",), reply=("PagesFreed",)):
     """Give blocks back to the buddy lists under zone->lock."""
 
     order: Count
     pfns: tuple[Pfn, ...]
 
 
-class PagesFreed(Message, sender=("allocator",), receiver=CLIENTS):
+class PagesFreed(Message, sender=("allocator",), receiver=TAKERS):
     """Done."""
 
 

@@ -33,8 +33,8 @@ class Dispatch(Message, sender=("cpu",), receiver=("cpu",)):
     """To oneself: an idle CPU has left its idle state and picks the next thread."""
 
 
-class StartThread(Message, sender=("cpu",), receiver=("cpu",)):
-    """The first thread of the process starts another one, by number, on its CPU (clone)."""
+class StartThread(Message, sender=("cpu", "host"), receiver=("cpu",)):
+    """The first thread of the process starts another one, by number, on its CPU (clone); or the host has it do so."""
 
     thread: Count
     mm_users: Count

@@ -6,7 +6,11 @@ import enum
 
 
 class Spent(enum.IntEnum):
-    """One kind of time. LOCK_SLEEP is time without a thread to run while one of the CPU's threads sleeps on a lock."""
+    """One kind of time.
+
+    LOCK_SLEEP is time without a thread to run while one of the CPU's threads sleeps on a lock; STOLEN, time in
+    which the hypervisor ran somebody else.
+    """
 
     USER = 0
     FAULT = 1
@@ -18,3 +22,4 @@ class Spent(enum.IntEnum):
     ZEROING_WASTED = 7
     SWITCH = 8
     IDLE = 9
+    STOLEN = 10

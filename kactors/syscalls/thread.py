@@ -20,14 +20,14 @@ class UserThread:
     Args:
         number: the workload's number of the thread; 0 is the one that sets up.
         cpu: where it runs (threads do not migrate).
-        policy: serves its faults.
+        policy: serves its faults; what is under way when another one is set ends under the old one.
         start: starts another thread by number.
     """
 
     def __init__(self, number: int, cpu: Cpu, policy: FaultPolicy, start: Callable[[UserThread, int], None]) -> None:
         self.number = number
         self.cpu = cpu
-        self._policy = policy
+        self.policy = policy
         self._start = start
 
     @property
@@ -100,7 +100,7 @@ class UserThread:
         if cpu.engine.listens(PageFaultUser):
             cpu.note(PageFaultUser(address=address, write=write))
         cpu.spend(cpu.machine.fault_entry_ns)
-        path = await self._policy.fault(cpu, address, write=write)
+        path = await self.policy.fault(cpu, address, write=write)
         cpu.spend(cpu.machine.fault_exit_ns)
         cpu.note(FaultDone(address=address, duration=cpu.clock_ns - began_ns, path=path))
         await cpu.return_to_user()
@@ -129,26 +129,26 @@ class UserThread:
     async def munmap(self, address: int, length: int) -> None:
         """Unmap [address, address + length), rounded to pages."""
         began_ns = self._enter()
-        await address_space.munmap(self.cpu, self._policy, address, address + self._pages(length))
+        await address_space.munmap(self.cpu, self.policy, address, address + self._pages(length))
         await self._leave("munmap", began_ns)
 
     async def mprotect(self, address: int, length: int, *, readable: bool = True, writable: bool) -> None:
         """Change the protection of [address, address + length)."""
         began_ns = self._enter()
         end = address + self._pages(length)
-        await address_space.mprotect(self.cpu, self._policy, address, end, readable=readable, writable=writable)
+        await address_space.mprotect(self.cpu, self.policy, address, end, readable=readable, writable=writable)
         await self._leave("mprotect", began_ns)
 
     async def madvise_dontneed(self, address: int, length: int) -> None:
         """Drop the pages of [address, address + length); the next access finds zeroes."""
         began_ns = self._enter()
-        await address_space.madvise_dontneed(self.cpu, self._policy, address, address + self._pages(length))
+        await address_space.madvise_dontneed(self.cpu, self.policy, address, address + self._pages(length))
         await self._leave("madvise", began_ns)
 
     async def madvise_hugepage(self, address: int, length: int) -> None:
         """Let khugepaged collapse [address, address + length)."""
         began_ns = self._enter()
-        await address_space.madvise_hugepage(self.cpu, self._policy, address, address + self._pages(length))
+        await address_space.madvise_hugepage(self.cpu, self.policy, address, address + self._pages(length))
         await self._leave("madvise", began_ns)
 
     def _pages(self, length: int) -> int:

@@ -66,6 +66,33 @@ def test_a_handler_shifts_what_was_computed_ahead_of_it():
     assert interrupts.off_since_ns == 151
 
 
+def test_a_theft_inside_a_span_lengthens_it():
+    interrupts = with_spans((10, 20), (30, 40))
+    interrupts.shift(15, by_ns=100)
+    assert interrupts._spans == [(10, 120, "walk"), (130, 140, "walk")]
+
+
+def test_a_stolen_cpu_says_so():
+    interrupts = with_spans((10, 20))
+    interrupts.shift(15, by_ns=100)
+    interrupts.busy_until_ns = 115
+    interrupts.steal(15, 100)
+    assert interrupts.serve_at(50) == (120, "vCPU not running from 15 to 115 ns, irqs off in walk since 10 ns")
+    interrupts.steal(115, 5)
+    interrupts.busy_until_ns = 120
+    assert interrupts.serve_at(50) == (120, "vCPU not running from 15 to 120 ns")
+    interrupts.busy_until_ns = 150
+    assert interrupts.serve_at(130) == (150, "serving another IPI")
+
+
+def test_a_theft_while_disabled_is_part_of_the_reason():
+    interrupts = with_spans()
+    interrupts.disable(10, "commit")
+    assert interrupts.why_off() == "irqs off in commit since 10 ns"
+    interrupts.steal(12, 100)
+    assert interrupts.why_off() == "vCPU not running from 12 to 112 ns, irqs off in commit since 10 ns"
+
+
 def test_an_enabled_cpu_has_no_disabling_to_shift():
     interrupts = with_spans((10, 20), now_ns=20)
     interrupts.shift(5, by_ns=100)

@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from kactors import Machine, Scenario
-from protocols import allocation, mmap_sem, page_table, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_table, scheduling, tlb, vma
 from protocols.base import Message, Pfn, Tracepoint, vocabulary
 from protocols.mmap_sem import DownRead, MmapSemReleased
 from protocols.page_table import PtesZapped
 from protocols.roles import heard_by, messages, said_by
 
 MESSAGES = messages()
-ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator")
+ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "host")
 
 
 class Mutable:
@@ -108,7 +108,7 @@ def test_codes_are_unique_so_that_fingerprints_tell_messages_apart():
 
 def test_a_message_without_fields_is_one_shared_instance():
     shared: dict[type[Message], int] = {}
-    for module in (scheduling, mmap_sem, vma, page_table, tlb, allocation):
+    for module in (scheduling, mmap_sem, vma, page_table, tlb, allocation, host):
         for value in vars(module).values():
             if isinstance(value, Message) and not type(value).model_fields:
                 shared[type(value)] = shared.get(type(value), 0) + 1
@@ -126,6 +126,7 @@ def test_every_role_hears_exactly_what_it_handles(machine):
     system = machine.system
     assert set(system.mm.handlers()) == system.mm.hears == heard_by("mm")
     assert set(system.allocator.handlers()) == heard_by("allocator")
+    assert set(system.outside().handlers()) == system.host.hears == heard_by("host")
     table = system.mm.pmds._new_table(0, 1)
     assert set(table.handlers()) == heard_by("ptl")
     answers = {cls for cls in heard_by("cpu") if cls not in system.cpus[0]._others}
@@ -136,7 +137,7 @@ def test_every_role_hears_exactly_what_it_handles(machine):
 
 def test_actors_of_one_role_say_what_the_messages_declare(machine):
     system = machine.system
-    for actor in (system.mm, system.allocator, system.khugepaged, system.cpus[0]):
+    for actor in (system.mm, system.allocator, system.khugepaged, system.cpus[0], system.outside()):
         assert actor.says == said_by(actor.role)
         assert actor.hears == heard_by(actor.role)
 

@@ -12,17 +12,29 @@ class Interrupts:
         enabled: the flag at the local clock.
         off_since_ns: when it was cleared.
         path: the code that cleared it, for explanations.
-        busy_until_ns: end of the last handler.
+        busy_until_ns: end of the last handler, or of the time that the hypervisor took.
+        stolen_from_ns: since when the hypervisor last ran somebody else.
+        stolen_until_ns: until when.
         pending: interrupts that arrived while the flag was clear and has not been set since.
     """
 
-    __slots__ = ("_spans", "busy_until_ns", "enabled", "off_since_ns", "path", "pending")
+    __slots__ = (
+        "_spans",
+        "busy_until_ns",
+        "enabled",
+        "off_since_ns",
+        "path",
+        "pending",
+        "stolen_from_ns",
+        "stolen_until_ns",
+    )
 
     def __init__(self) -> None:
         self.enabled = True
         self.off_since_ns = 0
         self.path = ""
         self.busy_until_ns = 0
+        self.stolen_from_ns = self.stolen_until_ns = 0
         self.pending: list[Any] = []
         self._spans: list[tuple[int, int, str]] = []
 
@@ -44,16 +56,35 @@ class Interrupts:
             return None
         at_ns, why = arrival_ns, ""
         if self.busy_until_ns > at_ns:
-            at_ns, why = self.busy_until_ns, "serving another IPI"
+            at_ns = self.busy_until_ns
+            why = self._stolen() if arrival_ns < self.stolen_until_ns else "serving another IPI"
         for off_ns, on_ns, path in self._spans:
             if off_ns <= at_ns < on_ns:
-                return on_ns, f"irqs off in {path} since {off_ns} ns"
+                return on_ns, self._why_off(path, off_ns)
         return at_ns, why
 
+    def why_off(self) -> str:
+        """Return what delays an interrupt that waits for ``enable``."""
+        return self._why_off(self.path, self.off_since_ns)
+
+    def _why_off(self, path: str, off_ns: int) -> str:
+        why = f"irqs off in {path} since {off_ns} ns"
+        return f"{self._stolen()}, {why}" if off_ns < self.stolen_until_ns else why
+
+    def _stolen(self) -> str:
+        return f"vCPU not running from {self.stolen_from_ns} to {self.stolen_until_ns} ns"
+
+    def steal(self, at_ns: int, ns: int) -> None:
+        """The hypervisor runs somebody else for ``ns``."""
+        if at_ns != self.stolen_until_ns:
+            self.stolen_from_ns = at_ns
+        self.stolen_until_ns = at_ns + ns
+
     def shift(self, from_ns: int, by_ns: int) -> None:
-        """A handler at ``from_ns`` delays what the CPU had computed ahead."""
+        """A handler at ``from_ns`` delays what the CPU had computed ahead; a stolen CPU also stays longer in a span."""
         self._spans = [
-            (off + by_ns, on + by_ns, path) if off >= from_ns else (off, on, path) for off, on, path in self._spans
+            (off + by_ns if off >= from_ns else off, on + by_ns if on > from_ns else on, path)
+            for off, on, path in self._spans
         ]
         if not self.enabled and self.off_since_ns >= from_ns:
             self.off_since_ns += by_ns
