@@ -23,7 +23,7 @@ from kactors.system import System, build
 from kactors.workloads import Workload
 from protocols.result import CpuTime, Memory, Result
 from protocols.scenario import Scenario
-from protocols.stop import Stop
+from protocols.stop import AnyStop
 
 Runtime = Literal["inline", "trio"]
 
@@ -39,6 +39,9 @@ class Machine:
         limits: replaces the scenario's limits.
         observers: more observers.
         properties: stop as a violation when an interleaving breaks a property (kactors.observers.properties).
+
+    Attributes:
+        counters, ipi, mmap_sem, transient: the observers whose sums the result holds.
 
     Raises:
         UsageError: the scenario names something that does not exist.
@@ -59,11 +62,11 @@ class Machine:
         choices = choices if choices is not None else SeededChoices(scenario.seed)
         self.system: System = build(scenario, choices, limits=limits, workload=workload, policy=policy)
         bounds = scenario.bounds
-        self._counters = FaultCounters()
-        self._ipi = IpiWaitObserver(bounds.ipi_wait_max_ns)
-        self._mmap_sem = MmapSemObserver()
-        self._transient = TransientObserver(self.system.machine.page_shift, bounds.transient_pages_max)
-        for observer in (self._counters, self._ipi, self._mmap_sem, self._transient, *observers):
+        self.counters = FaultCounters()
+        self.ipi = IpiWaitObserver(bounds.ipi_wait_max_ns)
+        self.mmap_sem = MmapSemObserver()
+        self.transient = TransientObserver(self.system.machine.page_shift, bounds.transient_pages_max)
+        for observer in (self.counters, self.ipi, self.mmap_sem, self.transient, *observers):
             self.system.engine.observe(observer)
         for observer in all_properties() if properties else ():
             self.system.engine.observe(observer)
@@ -94,7 +97,7 @@ class Machine:
         system, engine = self.system, self.system.engine
         system.finish()
         threads, cpus = system.workers, len(system.cpus)
-        stop: Stop | None = engine.stop
+        stop: AnyStop | None = engine.stop
         if stop is None:
             raise RuntimeError("the machine has not stopped: run it first")
         system.close()
@@ -110,21 +113,21 @@ class Machine:
             virtual_ns=engine.now_ns,
             events=engine.events,
             fingerprint=engine.fingerprint(),
-            throughput=self._counters.throughput(system.workload.unit, engine.now_ns),
-            counters=self._counters.counters(),
-            fault_paths=self._counters.paths(),
-            ipi=self._ipi.summary(),
-            mmap_sem=self._mmap_sem.summary(),
-            transient=self._transient.summary(threads, cpus),
+            throughput=self.counters.throughput(system.workload.unit, engine.now_ns),
+            counters=self.counters.counters(),
+            fault_paths=self.counters.paths(),
+            ipi=self.ipi.summary(),
+            mmap_sem=self.mmap_sem.summary(),
+            transient=self.transient.summary(threads, cpus),
             cpu_time=_cpu_times(system),
             memory=Memory(
                 total_pages=system.allocator.total_pages,
                 free_pages=system.allocator.free_pages,
-                watermarks_crossed=dict(sorted(self._counters.watermarks.items())),
-                oom_kills=self._counters.oom_kills,
+                watermarks_crossed=dict(sorted(self.counters.watermarks.items())),
+                oom_kills=self.counters.oom_kills,
             ),
-            vmstat=dict(sorted(self._counters.vmstat.items())),
-            collapses=dict(sorted(self._counters.collapses.items())),
+            vmstat=dict(sorted(self.counters.vmstat.items())),
+            collapses=dict(sorted(self.counters.collapses.items())),
             notes=tuple(system.workload.notes()),
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field
 
 from protocols.scenario import Scenario
-from protocols.stop import Stop
+from protocols.stop import AnyStop
 
 
 class Record(BaseModel):
@@ -112,6 +112,7 @@ class CpuTime(Record):
     zeroing_wasted_ns: int
     switch_ns: int
     idle_ns: int
+    stolen_ns: int
 
 
 class Memory(Record):
@@ -137,7 +138,7 @@ class Result(Record):
     machine: str
     cpus: int
     threads: int
-    stop: SerializeAsAny[Stop]
+    stop: AnyStop
     virtual_ns: int
     events: int
     fingerprint: str

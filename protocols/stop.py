@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from protocols.base import Count, Message, Ns
 
@@ -19,6 +21,9 @@ class WaitEdge(Message):
 
 class Stop(Message):
     """The base of all reasons. ``finding`` is true for those that a user must look at (exit code 1)."""
+
+    # Read back from JSON and MessagePack, which have lists where we have tuples.
+    model_config = ConfigDict(strict=False)
 
     kind: str
 
@@ -79,3 +84,10 @@ class BoundExceeded(Stop):
     limit: Count
     value: Count
     cause: str
+
+
+AnyStop = Annotated[
+    TimeReached | EventLimit | PredicateHeld | Quiescent | Deadlock | Violation | BoundExceeded,
+    Field(discriminator="kind"),
+]
+"""Each reason, told apart by its ``kind``."""

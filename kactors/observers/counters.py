@@ -32,13 +32,18 @@ REASONS = (
 
 
 class FaultCounters(Observer):
-    """faults, spf, and the reasons why a speculation was given up."""
+    """faults, spf, and the reasons why a speculation was given up.
+
+    Attributes:
+        faults, records, oom_kills: how many so far.
+        vmstat, watermarks, collapses: how many so far, by name.
+    """
 
     def __init__(self) -> None:
-        self._faults = 0
+        self.faults = 0
         self._paths: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._records = 0
+        self.records = 0
         self._set_up_faults = 0
         self._started_ns = 0
         self.vmstat: Counter[str] = Counter()
@@ -62,9 +67,19 @@ class FaultCounters(Observer):
 
     def counters(self) -> Counters:
         """Return the eight counters in the mail's order, and what they leave unexplained."""
-        faults, spf = self._faults, self._paths["spf"]
+        faults, spf = self.faults, self._paths["spf"]
         reasons = {name: self._reasons[name] for name in REASONS}
         return Counters(faults=faults, spf=spf, residual=faults - spf - sum(reasons.values()), **reasons)
+
+    @property
+    def spf(self) -> int:
+        """Faults served speculatively."""
+        return self._paths["spf"]
+
+    @property
+    def spf_aborts(self) -> int:
+        """Speculations given up, for whatever reason."""
+        return self._reasons.total()
 
     def paths(self) -> dict[str, int]:
         """Return how many faults each path served."""
@@ -73,14 +88,14 @@ class FaultCounters(Observer):
     def throughput(self, unit: str, end_ns: int) -> Throughput:
         """Return the workload's rate since its workers started."""
         measured_ns = max(end_ns - self._started_ns, 0)
-        per_s = self._records * 1_000_000_000 / measured_ns if measured_ns else 0.0
-        faults_per_s = (self._faults - self._set_up_faults) * 1_000_000_000 / measured_ns if measured_ns else 0.0
+        per_s = self.records * 1_000_000_000 / measured_ns if measured_ns else 0.0
+        faults_per_s = (self.faults - self._set_up_faults) * 1_000_000_000 / measured_ns if measured_ns else 0.0
         return Throughput(
-            unit=unit, records=self._records, measured_ns=measured_ns, per_s=per_s, faults_per_s=faults_per_s
+            unit=unit, records=self.records, measured_ns=measured_ns, per_s=per_s, faults_per_s=faults_per_s
         )
 
     def _fault(self, _at_ns: int, _who: str, _fault: PageFaultUser) -> None:
-        self._faults += 1
+        self.faults += 1
 
     def _done(self, _at_ns: int, _who: str, done: FaultDone) -> None:
         self._paths[done.path] += 1
@@ -89,11 +104,11 @@ class FaultCounters(Observer):
         self._reasons[abort.reason] += 1
 
     def _record(self, _at_ns: int, _who: str, _done: RecordDone) -> None:
-        self._records += 1
+        self.records += 1
 
     def _started(self, at_ns: int, _who: str, _started: WorkersStarted) -> None:
         self._started_ns = at_ns
-        self._set_up_faults = self._faults
+        self._set_up_faults = self.faults
 
     def _vm_event(self, _at_ns: int, _who: str, event: VmEvent) -> None:
         self.vmstat[event.name] += event.count

@@ -8,14 +8,23 @@ from protocols.result import Distribution
 
 
 class Samples:
-    """Durations in ns, all kept: percentiles are exact."""
+    """Durations in ns, all kept: percentiles are exact.
+
+    Attributes:
+        max_ns: the longest so far.
+    """
 
     def __init__(self) -> None:
         self._values: list[int] = []
+        self.max_ns = 0
 
     def add(self, ns: int) -> None:
         """Take one sample."""
         self._values.append(ns)
+        self.max_ns = max(self.max_ns, ns)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def summary(self) -> Distribution:
         """Return count, percentiles and maximum; all 0 without samples."""
@@ -31,6 +40,6 @@ class Samples:
             p50_ns=rank(50),
             p90_ns=rank(90),
             p99_ns=rank(99),
-            max_ns=values[-1],
+            max_ns=self.max_ns,
             total_ns=sum(values),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from kactors.engine.observer import Finding, Hearing, Observer
 from kactors.observers.distribution import Samples
@@ -11,18 +12,26 @@ from protocols.result import IpiWaits, MmapSemWaits, WorstIpi
 from protocols.stop import BoundExceeded
 from protocols.tracepoints import IpiDone, IpiServed, MmapSemHold, MmapSemWait
 
+Waited: TypeAlias = "Callable[[int, WorstIpi], None]"
+
 
 class IpiWaitObserver(Observer):
     """From sending to the last ack, by kind; the worst one with its story.
 
     Args:
         wait_max_ns: stop the run when a wait exceeds this; None: never.
+
+    Attributes:
+        wait_max_ns: as given; it may change while the run rests.
+        on_wait: called with (at_ns, story) at the end of each wait.
+        all: every wait.
     """
 
     def __init__(self, wait_max_ns: int | None = None) -> None:
-        self._wait_max_ns = wait_max_ns
+        self.wait_max_ns = wait_max_ns
+        self.on_wait: Waited | None = None
         self._kinds = {"flush": Samples(), "sync": Samples()}
-        self._all = Samples()
+        self.all = Samples()
         self._reasons: dict[tuple[str, str], IpiServed] = {}
         self._worst: WorstIpi | None = None
 
@@ -33,7 +42,7 @@ class IpiWaitObserver(Observer):
     def summary(self) -> IpiWaits:
         """Return the distributions and the worst wait."""
         return IpiWaits(
-            all=self._all.summary(),
+            all=self.all.summary(),
             flush=self._kinds["flush"].summary(),
             sync=self._kinds["sync"].summary(),
             worst=self._worst,
@@ -45,24 +54,29 @@ class IpiWaitObserver(Observer):
 
     def _done(self, at_ns: int, who: str, done: IpiDone) -> Finding:
         self._kinds[done.kind].add(done.wait)
-        self._all.add(done.wait)
-        last = f"cpu{done.last_acker}"
+        self.all.add(done.wait)
         if self._worst is None or done.wait > self._worst.wait_ns:
-            served = self._reasons.get((who, last))
-            why = "unknown" if served is None else f"{served.reason}, delayed {served.delayed} ns"
-            self._worst = WorstIpi(
-                wait_ns=done.wait,
-                kind=done.kind,
-                sender=who,
-                targets=done.targets,
-                last_acker=last,
-                why=why,
-                sent_at_ns=done.sent_at,
-            )
-        if self._wait_max_ns is not None and done.wait > self._wait_max_ns:
-            cause = f"{who} waited for {last} at {at_ns} ns: {self._worst.why}"
-            return BoundExceeded(bound="bounds.ipi_wait_max_ns", limit=self._wait_max_ns, value=done.wait, cause=cause)
+            self._worst = self._story(who, done)
+        if self.on_wait is not None:
+            self.on_wait(at_ns, self._story(who, done))
+        if self.wait_max_ns is not None and done.wait > self.wait_max_ns:
+            story = self._story(who, done)
+            cause = f"{who} waited for {story.last_acker} at {at_ns} ns: {story.why}"
+            return BoundExceeded(bound="bounds.ipi_wait_max_ns", limit=self.wait_max_ns, value=done.wait, cause=cause)
         return None
+
+    def _story(self, who: str, done: IpiDone) -> WorstIpi:
+        last = f"cpu{done.last_acker}"
+        served = self._reasons.get((who, last))
+        return WorstIpi(
+            wait_ns=done.wait,
+            kind=done.kind,
+            sender=who,
+            targets=done.targets,
+            last_acker=last,
+            why="unknown" if served is None else f"{served.reason}, delayed {served.delayed} ns",
+            sent_at_ns=done.sent_at,
+        )
 
 
 class MmapSemObserver(Observer):

@@ -15,7 +15,7 @@ from kactors.policies.spf_v9 import SpfV9
 
 POLICIES: dict[str, type[FaultPolicy]] = {policy.name: policy for policy in (Classic, SpfV9, PerVma)}
 
-__all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "load_policy"]
+__all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "load_policy", "policy_file"]
 
 
 def load_policy(name: str) -> FaultPolicy:
@@ -24,7 +24,7 @@ def load_policy(name: str) -> FaultPolicy:
     Raises:
         UsageError: no such policy, file or class.
     """
-    if ":" in name or name.endswith(".py"):
+    if policy_file(name) is not None:
         return _from_file(name)
     policy = POLICIES.get(name) or BROKEN.get(name)
     if policy is None:
@@ -34,14 +34,21 @@ def load_policy(name: str) -> FaultPolicy:
     return policy()
 
 
+def policy_file(name: str) -> str | None:
+    """Return the path that a policy's name has in it, or None: it is one of ours."""
+    return name.partition(":")[0] if ":" in name or name.endswith(".py") else None
+
+
 def _from_file(spec: str) -> FaultPolicy:
     path_text, _, class_name = spec.partition(":")
     path = Path(path_text)
+    if path.suffix != ".py":
+        raise UsageError(f"--policy {spec}: {path_text} is no Python file; its name must end in .py")
     if not path.is_file():
         raise UsageError(f"--policy {spec}: there is no file {path_text}")
     module_spec = importlib.util.spec_from_file_location(path.stem, path)
     if module_spec is None or module_spec.loader is None:
-        raise UsageError(f"--policy {spec}: {path_text} is no Python file; its name must end in .py")
+        raise UsageError(f"--policy {spec}: {path_text} cannot be imported")
     module = importlib.util.module_from_spec(module_spec)
     try:
         module_spec.loader.exec_module(module)

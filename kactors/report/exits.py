@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kactors.engine.errors import ActorCrash, UsageError
+from protocols.service.errors import ServiceError
 
 FINDING, USAGE, INTERNAL, INTERRUPTED, PIPE_GONE = 1, 2, 3, 130, 141
+
+REFUSED = {"finding": FINDING, "internal": INTERNAL}
+"""What the service says is a finding, a bug, or else our own fault."""
 
 
 @contextmanager
@@ -55,6 +59,8 @@ def complain(text: str, code: int) -> int:
 def _tell(error: Exception, hint: str) -> int:
     if isinstance(error, UsageError):
         return complain(str(error), USAGE)
+    if isinstance(error, ServiceError):
+        return complain(f"the service says: {error.message}", REFUSED.get(error.code.error_class, USAGE))
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return complain(f"{name}{error.strerror or error}", USAGE)

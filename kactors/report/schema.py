@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter
+from typing import Any
 
 from protocols.result import Result
 from protocols.scenario import Scenario
-from protocols.stop import BoundExceeded, Deadlock, EventLimit, PredicateHeld, Quiescent, TimeReached, Violation
 
-AnyStop = Annotated[
-    TimeReached | EventLimit | PredicateHeld | Quiescent | Deadlock | Violation | BoundExceeded,
-    Field(discriminator="kind"),
-]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def result_schema() -> dict[str, Any]:
     """Return the schema of one object that --json prints."""
     schema = Result.model_json_schema(mode="serialization")
-    # The model declares the base of all reasons to stop; what is printed is one of its subclasses, by ``kind``.
-    stop: dict[str, Any] = TypeAdapter[Any](AnyStop).json_schema(mode="serialization")
-    definitions = schema["$defs"] | stop.pop("$defs")
-    definitions.pop("Stop", None)
-    schema["properties"]["stop"] = stop
-    return _sorted(schema | {"$schema": DIALECT, "$defs": definitions})
+    return _sorted(schema | {"$schema": DIALECT})
 
 
 def scenario_schema() -> dict[str, Any]:

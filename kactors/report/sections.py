@@ -70,7 +70,8 @@ def transient_pages(pages: TransientPages) -> list[str]:
 
 def cpu_times(times: tuple[CpuTime, ...]) -> list[str]:
     """Return where the CPUs' time went, in percent: a row a CPU, or the spread over many CPUs."""
-    kinds = [name for name in CpuTime.model_fields if name != "cpu"]
+    stolen = any(time.stolen_ns for time in times)
+    kinds = [name for name in CpuTime.model_fields if name != "cpu" and (stolen or name != "stolen_ns")]
     shares = [_shares(time, kinds) for time in times]
     if len(times) <= ROWS_PER_CPU_MAX:
         rows = [[f"cpu{time.cpu}", *(f"{share:.1f}" for share in row)] for time, row in zip(times, shares, strict=True)]

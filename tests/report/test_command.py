@@ -1,6 +1,7 @@
 """The command that a report names repeats the very scenario."""
 
 import shlex
+from dataclasses import fields
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -22,8 +23,8 @@ def parsed(line):
     words = shlex.split(line)
     assert words[0] == "kactors"
     context = main.commands[words[1]].make_context(words[1], words[2:])
-    own = {"workload", "file", "runtime", "trace", "check", "as_json"}
-    given = Overrides(**{key: value for key, value in context.params.items() if key not in own})
+    known = {field.name for field in fields(Overrides)}
+    given = Overrides(**{key: value for key, value in context.params.items() if key in known})
     return build_scenario(given, workload=context.params.get("workload"), recording=context.params.get("file"))
 
 

@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from kactors import Scenario, run
-from kactors.report.schema import SCHEMAS, AnyStop
+from kactors.report.schema import SCHEMAS
 from protocols.result import Result
-from protocols.stop import BoundExceeded, EventLimit, PredicateHeld, Quiescent, Stop, TimeReached, Violation
+from protocols.stop import AnyStop, BoundExceeded, EventLimit, PredicateHeld, Quiescent, Stop, TimeReached, Violation
 from tests.report.samples import DEADLOCK, sample
 
 ROOT = Path(__file__).parents[2]
@@ -84,9 +84,6 @@ def paths(annotation, path):
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         yield from paths(parts[0], path)
-    elif isinstance(annotation, type) and issubclass(annotation, Stop) and annotation is Stop:
-        for stop in Stop.__subclasses__():
-            yield from keys(stop, f"{path}.")
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield from keys(annotation, f"{path}.")
     elif origin is dict:
@@ -98,6 +95,9 @@ def paths(annotation, path):
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield path
         yield from paths(inner, path)
+    elif origin in (typing.Union, types.UnionType):
+        for part in parts:
+            yield from paths(part, path)
     else:
         yield path
 
