@@ -1,0 +1,1 @@
+"""What runs inside a worker process: simulations in turns, and the orders that drive them."""
