@@ -1,5 +1,8 @@
 """The command line: parses, runs, prints. Everything that it does can be done from Python with ``kactors.run``."""
 
+from kactors.cli.client import client
 from kactors.cli.commands import main
+from kactors.cli.serve import serve
+from kactors.cli.top import top
 
-__all__ = ["main"]
+__all__ = ["client", "main", "serve", "top"]

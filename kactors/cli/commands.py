@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import click
 
+from kactors.cli.calling import Calling, connect_options
 from kactors.cli.program import Program
 from kactors.cli.progress import meter
 from kactors.cli.request import (
@@ -20,6 +23,7 @@ from kactors.cli.request import (
     workload_or_file,
 )
 from kactors.cli.traces import open_trace
+from kactors.engine.errors import UsageError
 from kactors.report.exits import FINDING
 from kactors.run import Machine
 from protocols.result import Result
@@ -42,8 +46,27 @@ def main(traceback: bool) -> None:
     del traceback
 
 
+@dataclass(frozen=True)
+class How:
+    """How and where a single run is made."""
+
+    runtime: Runtime
+    trace: Path | None
+    check: bool
+    keep: bool
+    calling: Calling
+
+
 def run_options(command: Command) -> Command:
-    """Add the options of a single run."""
+    """Add the options of a single run, which gets some of them as ``how``."""
+
+    @functools.wraps(command)
+    def gathered(
+        *words: Any, runtime: Runtime, trace: Path | None, check: bool, keep: bool, calling: Calling, **given: Any
+    ) -> int:
+        code: int = command(*words, how=How(runtime, trace, check, keep, calling), **given)
+        return code
+
     options = (
         click.option("--policy", help="A fault policy, or FILE.py:CLASS for your own."),
         click.option("--runtime", type=click.Choice(["inline", "trio"]), default="inline", show_default=True),
@@ -53,38 +76,38 @@ def run_options(command: Command) -> Command:
             help="Write FILE.txt (lines) or FILE.json (Chrome).",
         ),
     )
+    wrapped: Any = output_options(gathered)
     for option in reversed(options):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return cast(Command, wrapped)
 
 
 def output_options(command: Command) -> Command:
     """Add the options of everything that runs."""
     check = click.option("--check/--no-check", default=True, help="Stop when a property is violated (default).")
     as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
-    return check(as_json(command))
+    keep = click.option("--keep", is_flag=True, help="For --connect: leave the session in the service.")
+    return check(as_json(connect_options(keep(command))))
 
 
 @main.command()
 @click.argument("workload", required=False)
 @scenario_options
 @run_options
-@output_options
-def run(workload: str | None, runtime: Runtime, trace: Path | None, check: bool, as_json: bool, **given: Any) -> int:
+def run(workload: str | None, as_json: bool, how: How, **given: Any) -> int:
     """Run a WORKLOAD; `kactors list` names them. One that never ends runs for 20ms unless --until says otherwise."""
     scenario = build_scenario(Overrides(**given), workload=workload)
-    return _show(_run(scenario, runtime, trace, check), as_json)
+    return _show(_run(scenario, how), as_json)
 
 
 @main.command()
 @click.argument("file")
 @scenario_options
 @run_options
-@output_options
-def replay(file: str, runtime: Runtime, trace: Path | None, check: bool, as_json: bool, **given: Any) -> int:
+def replay(file: str, as_json: bool, how: How, **given: Any) -> int:
     """Replay a recording: FILE is the text of `perf script`, plain, .gz or .xz. Runs to its end by default."""
     scenario = build_scenario(Overrides(**given), recording=file)
-    return _show(_run(scenario, runtime, trace, check), as_json)
+    return _show(_run(scenario, how), as_json)
 
 
 @main.command()
@@ -94,19 +117,14 @@ def replay(file: str, runtime: Runtime, trace: Path | None, check: bool, as_json
 )
 @scenario_options
 @output_options
-def compare(target: str, policies: str, check: bool, as_json: bool, **given: Any) -> int:
+def compare(target: str, policies: str, check: bool, as_json: bool, keep: bool, calling: Calling, **given: Any) -> int:
     """Run one scenario under several policies, with the same seed, in parallel processes."""
     from kactors.report import comparison
-    from kactors.sweep import RunsBar, run_all
 
     names = policy_names(policies)
     word = workload_or_file(target)
     scenarios = [build_scenario(Overrides(**given, policy=name), **word) for name in names]
-    for scenario in scenarios:
-        # Here and at once, and not in a worker process after others have run.
-        check_scenario(scenario)
-    with RunsBar(len(scenarios)) as bar:
-        results = run_all(scenarios, properties=check, on_done=bar.done)
+    results = _compare(scenarios, check, keep, calling)
     if as_json:
         click.echo(_json([result.to_json() for result in results]))
     else:
@@ -115,41 +133,81 @@ def compare(target: str, policies: str, check: bool, as_json: bool, **given: Any
 
 
 @main.command()
-def messages() -> None:
+@connect_options
+def messages(calling: Calling) -> None:
     """Show every message that the actors exchange."""
     from kactors.report.vocabulary import vocabulary
 
+    _check_build(calling, "messages")
     click.echo(vocabulary(_terminal_width()), nl=False)
 
 
 @main.command("list")
-def list_() -> None:
+@connect_options
+def list_(calling: Calling) -> None:
     """List the policies, the workloads with their options, and the machines."""
     from kactors.report.catalogue import catalogue
 
+    _check_build(calling, "policies, workloads and machines")
     click.echo(catalogue(), nl=False)
 
 
 @main.command()
 @click.argument("name", type=click.Choice(["result", "scenario"]))
-def schema(name: str) -> None:
+@connect_options
+def schema(name: str, calling: Calling) -> None:
     """Print the JSON schema of what --json prints (result), or of a scenario file (scenario)."""
     from kactors.report.schema import SCHEMAS
 
+    _check_build(calling, "schemas")
     click.echo(_json(SCHEMAS[name]()))
 
 
-def _run(scenario: Scenario, runtime: Runtime, trace: Path | None, check: bool) -> Result:
-    with open_trace(trace, scenario) as observers, meter(scenario) as shown:
+def _run(scenario: Scenario, how: How) -> Result:
+    if how.calling.wanted:
+        from kactors.cli.remote import refuse_local_options, run_remote
+
+        refuse_local_options(trace=how.trace, runtime=how.runtime != "inline", no_check=not how.check)
+        return run_remote(how.calling, scenario, keep=how.keep)
+    _need_connect(how.keep)
+    with open_trace(how.trace, scenario) as observers, meter(scenario) as shown:
         limits = shown.limits if shown is not None else None
-        machine = Machine(scenario, limits=limits, observers=observers, properties=check)
+        machine = Machine(scenario, limits=limits, observers=observers, properties=how.check)
         if shown is not None:
             shown.watch(machine.system.engine)
         try:
-            return _with_story(machine.run(runtime), machine)
+            return _with_story(machine.run(how.runtime), machine)
         finally:
             # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
             machine.system.close()
+
+
+def _compare(scenarios: Sequence[Scenario], check: bool, keep: bool, calling: Calling) -> list[Result]:
+    if calling.wanted:
+        from kactors.cli.remote import compare_remote, refuse_local_options
+
+        refuse_local_options(no_check=not check)
+        return compare_remote(calling, scenarios, keep=keep)
+    from kactors.sweep import RunsBar, run_all
+
+    _need_connect(keep)
+    for scenario in scenarios:
+        # Here and at once, and not in a worker process after others have run.
+        check_scenario(scenario)
+    with RunsBar(len(scenarios)) as bar:
+        return run_all(scenarios, properties=check, on_done=bar.done)
+
+
+def _need_connect(keep: bool) -> None:
+    if keep:
+        raise UsageError("--keep is for a session of a service: add --connect ADDRESS")
+
+
+def _check_build(calling: Calling, what: str) -> None:
+    if calling.wanted:
+        from kactors.cli.remote import need_same_build
+
+        need_same_build(calling, what)
 
 
 def _with_story(result: Result, machine: Machine) -> Result:

@@ -20,8 +20,8 @@ DELIVERIES_A_LOOK = 4096
 REFRESH_S = 0.1
 
 
-class Meter:
-    """Watches a run through the engine's predicate, which costs a call a delivery, and so only on a terminal."""
+class RunBar:
+    """The line itself, for whoever knows where the run is."""
 
     def __init__(self, scenario: Scenario) -> None:
         console = Console(stderr=True)
@@ -29,15 +29,8 @@ class Meter:
         self._bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
         self._task = self._bar.add_task("", total=scenario.until_ns)
         self._until = f" of {duration(scenario.until_ns)}" if scenario.until_ns else ""
-        self._engine: Engine | None = None
-        self._left = DELIVERIES_A_LOOK
         self._shown_s = 0.0
         self._shown_events = 0
-        self.limits = Limits(scenario.until_ns, scenario.events_max, self._tick)
-
-    def watch(self, engine: Engine) -> None:
-        """Name the engine that is to be watched."""
-        self._engine = engine
 
     def __enter__(self) -> Self:
         self._shown_s = time.monotonic()
@@ -50,25 +43,46 @@ class Meter:
     ) -> None:
         self._bar.stop()
 
+    def show(self, now_ns: int, events: int) -> None:
+        """Show where the run is, unless that was shown a moment ago."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < REFRESH_S:
+            return
+        rate = (events - self._shown_events) / (now_s - self._shown_s)
+        self._shown_s, self._shown_events = now_s, events
+        text = f"virtual time {duration(now_ns)}{self._until}, {count(rate)} events/s"
+        self._bar.update(self._task, completed=now_ns, description=text)
+        self._bar.refresh()
+
+
+class Meter(RunBar):
+    """Watches a run through the engine's predicate, which costs a call a delivery, and so only on a terminal."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self._engine: Engine | None = None
+        self._left = DELIVERIES_A_LOOK
+        self.limits = Limits(scenario.until_ns, scenario.events_max, self._tick)
+
+    def watch(self, engine: Engine) -> None:
+        """Name the engine that is to be watched."""
+        self._engine = engine
+
     def _tick(self) -> bool:
         """Called after each delivery; never stops the run."""
         self._left -= 1
         if not self._left:
             self._left = DELIVERIES_A_LOOK
-            self._show()
+            if self._engine is not None:
+                self.show(self._engine.now_ns, self._engine.events)
         return False
-
-    def _show(self) -> None:
-        now_s = time.monotonic()
-        if self._engine is None or now_s - self._shown_s < REFRESH_S:
-            return
-        rate = (self._engine.events - self._shown_events) / (now_s - self._shown_s)
-        self._shown_s, self._shown_events = now_s, self._engine.events
-        text = f"virtual time {duration(self._engine.now_ns)}{self._until}, {count(rate)} events/s"
-        self._bar.update(self._task, completed=self._engine.now_ns, description=text)
-        self._bar.refresh()
 
 
 def meter(scenario: Scenario) -> AbstractContextManager[Meter | None]:
     """Return a meter on a terminal, else nothing."""
     return Meter(scenario) if sys.stderr.isatty() else nullcontext()
+
+
+def run_bar(scenario: Scenario) -> AbstractContextManager[RunBar | None]:
+    """Return a bar on a terminal, else nothing."""
+    return RunBar(scenario) if sys.stderr.isatty() else nullcontext()
