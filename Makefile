@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_STAMP := .venv/.stamp-run
 DEV_STAMP := .venv/.stamp-dev
+NODE := .node
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pip builds an editable package in an environment of its own, where -c has no say; these two reach it
@@ -14,18 +15,21 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 empty :=
 space := $(empty) $(empty)
 comma := ,
-ACTORS := cpu mm ptl khugepaged allocator scheduler context fault_context
+ACTORS := cpu mm ptl khugepaged allocator host scheduler context fault_context
 ACTOR_FILES := $(subst $(space),$(comma),$(ACTORS:%=kactors/%.py) kactors/kernel/*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types imports unit bench clean
+.PHONY: help run serve test lint types imports unit foreign-clients bench soak clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(RUN_STAMP) ## install what a run needs (once) and run the main job
-	@$(BIN)/python -m kactors.mainjob
+run: $(RUN_STAMP) ## install what a run needs (once), run the main job, serve on until Ctrl-C (ONCE=1: do not)
+	@$(BIN)/python -m kactors.mainjob $(if $(filter-out 0,$(ONCE)),--once)
+
+serve: $(RUN_STAMP) ## the service alone, at its default address, until Ctrl-C
+	@$(BIN)/python -m kactors serve
 
 test: lint types imports unit ## everything that must hold: lint, types, imports, unit
 
@@ -39,16 +43,23 @@ types: $(DEV_STAMP) ## mypy --strict
 imports: $(DEV_STAMP) ## the layers of ARCHITECTURE.md
 	$(BIN)/lint-imports --no-logo
 
-unit: $(DEV_STAMP) ## pytest on all CPUs; 95 % of the branches of the engine and of the actors
+unit: $(DEV_STAMP) foreign-clients ## pytest on all CPUs; 95 % of the branches of the engine and of the actors
 	$(BIN)/pytest -n auto --cov --cov-branch --cov-report=
 	$(BIN)/coverage report --include='kactors/engine/*' --fail-under=95
 	$(BIN)/coverage report --include='$(ACTOR_FILES)' --fail-under=95
 
-bench: $(DEV_STAMP) ## messages per second in a ring, beside SimPy
+foreign-clients: $(NODE)/.stamp ## npm's clients of the service for the tests, into .node; where node is missing, nothing
+
+bench: $(DEV_STAMP) ## messages per second in a ring, beside SimPy; the service's answers per second, and when it is busy
 	@$(BIN)/python -m benchmarks.ring
+	@$(BIN)/python -m benchmarks.service_rate
+	@$(BIN)/python -m benchmarks.service_load
+
+soak: $(DEV_STAMP) ## ten minutes of 200 clients and of strangers who misbehave: nothing is lost, nothing grows
+	@$(BIN)/python -m benchmarks.service_load --soak
 
 clean: ## remove .venv, caches and reports
-	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv $(NODE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # bin/pip and not the folder: a Python without ensurepip leaves the folder behind when it fails.
@@ -66,3 +77,7 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@echo "installing the development tools into .venv (once)"
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Without node or the network there is no stamp: the next make tries again, and the tests say why they are skipped.
+$(NODE)/.stamp: tests/service/foreign/package.json
+	@tests/service/foreign/install.sh $(NODE)

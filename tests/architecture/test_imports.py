@@ -43,6 +43,8 @@ def test_the_contracts_hold():
         pytest.param({"kactors.workloads": "import kactors.recordings", "kactors.recordings": ""}, id="recordings"),
         pytest.param({"kactors.engine.trio_runtime": "import trio"}, id="trio-in-its-runtime"),
         pytest.param({"kactors.service.sockets": "import trio"}, id="trio-in-the-service"),
+        pytest.param({"kactors.client.connector": "import trio"}, id="trio-in-the-client"),
+        pytest.param({"kactors.mainjob": "import kactors.client", "kactors.client": ""}, id="mainjob-is-a-client"),
         pytest.param({"kactors.run": "import trio"}, id="trio-in-run"),
     ],
 )
@@ -61,6 +63,7 @@ def test_the_contracts_let_through(tmp_path, sources):
         (LAYERS, {"kactors.syscalls": "import kactors.policies", "kactors.policies": ""}),
         (LAYERS, {"kactors.recordings": "import kactors.engine", "kactors.engine": ""}),
         (LAYERS, {"kactors.run": "def f():\n import kactors.cli", "kactors.cli": ""}),
+        (LAYERS, {"kactors.client": "import kactors.service", "kactors.service": ""}),
         (LAYERS, {"kactors.a_module_in_no_layer": ""}),
         (BOTTOM, {"protocols.ipi": "import kactors"}),
         (TRIO, {"kactors.cpu": "import trio"}),

@@ -30,7 +30,7 @@ REGISTRY_HOSTS = re.compile("|".join(["pypi" + r"\.org", "python" + "hosted", r"
 RANDOM = {"random"}
 RANDOM_HOMES = ("kactors/engine/choices",)
 WALL_CLOCK = {"time", "datetime"}
-WALL_CLOCK_HOMES = ("kactors/service", "kactors/sweep", "kactors/cli")
+WALL_CLOCK_HOMES = ("kactors/service", "kactors/client", "kactors/sweep", "kactors/cli")
 PROTOCOLS_MAY_IMPORT = sys.stdlib_module_names | {"protocols", "pydantic"}
 
 
@@ -199,7 +199,7 @@ def test_protocols_imports_pydantic_and_the_standard_library_only():
         (randomness, "kactors/engine/core.py", "def f():\n    from random import Random"),
         (randomness, "kactors/engine/choices_of_mine.py", "import random as r"),
         (wall_clock, "kactors/cpu.py", "import os, time"),
-        (wall_clock, "kactors/client.py", "from datetime import UTC"),
+        (wall_clock, "kactors/context.py", "from datetime import UTC"),
         (foreign_to_protocols, "protocols/ipi.py", "import trio.lowlevel"),
         (foreign_to_protocols, "protocols/ipi.py", "from kactors.engine import clock"),
     ],
@@ -217,6 +217,7 @@ def test_a_rule_catches(rule, path, text):
         (machine_paths, "README.md", "kactors/workloads, /workloads, mm/" + "work, ./" + "home/x"),
         (randomness, "kactors/engine/choices.py", "import random"),
         (wall_clock, "kactors/service/sockets.py", "import time"),
+        (wall_clock, "kactors/client/caller.py", "import time"),
         (wall_clock, "kactors/cli.py", "import time"),
         (wall_clock, "kactors/cpu.py", "time = 1"),
         (foreign_to_protocols, "protocols/ipi.py", "from __future__ import annotations\nfrom protocols import ids"),
