@@ -273,8 +273,8 @@ async def press(load: Load, process: ServiceProcess) -> Figures:
         deaf = [client for client in clients if isinstance(client, Deaf)]
         for client in deaf:
             await client.subscribe()
-        await _for_a_while(load, process, clients, figures)
         monitor = await connect(process.socket, connections)
+        await _for_a_while(load, process, clients, monitor, figures)
         there = await every_session(monitor)
         figures.lost = [line for client in clients for line in client.lost(there)]
         stats = await monitor.ask("server.stats")
@@ -287,9 +287,12 @@ async def press(load: Load, process: ServiceProcess) -> Figures:
     return figures
 
 
-async def _for_a_while(load: Load, process: ServiceProcess, clients: list[Client], figures: Figures) -> None:
+async def _for_a_while(
+    load: Load, process: ServiceProcess, clients: list[Client], other: Caller, figures: Figures
+) -> None:
+    # `other` and the clients have their readers outside: who is asking when the time is over waits for the answer.
     with trio.move_on_after(load.seconds):
-        async with calling(process.socket) as other, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, load, process, figures)
             nursery.start_soon(keep_pausing, process.socket, figures, f"{load.seed} pauses")
             if load.soak:

@@ -170,13 +170,15 @@ class Caller:
 
     async def read(self) -> None:
         """Take what comes until the service closes; while ``reads`` is not set nothing is taken."""
-        async with self.stream:
-            try:
+        try:
+            async with self.stream:
                 while data := await self.stream.receive_some(1 << 16):
                     self._hear(bytes(data))
                     await self.reads.wait()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            # Also when this is cancelled: who waits, shielded perhaps, would wait for ever.
             self._closed = True
             for arrived, _ in self._answers.values():
                 arrived.set()

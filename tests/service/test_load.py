@@ -1,9 +1,11 @@
 """200 clients with a session each, of whom 20 subscribe and do not read: nothing is lost, and memory is bounded."""
 
 import pytest
+import trio
+import trio.testing
 
 from benchmarks import service_chaos, service_load
-from benchmarks.service_process import MIB, rank
+from benchmarks.service_process import MIB, Caller, rank
 
 LOAD = service_load.Load(seconds=12.0, soak=True, sample_s=2.0)
 GENEROUS = 8
@@ -32,6 +34,23 @@ def check_the_deaf(figures):
     assert figures.heard > 0
     assert figures.told <= figures.missed
     assert max(figures.peaks) < service_load.MEMORY_MAX
+
+
+async def test_who_waits_for_an_answer_hears_that_nobody_reads_any_more():
+    service, client = trio.socket.socketpair()
+    caller = Caller(trio.SocketStream(client))
+    with service:
+        async with trio.open_nursery() as shielded, trio.open_nursery() as readers:
+            readers.start_soon(caller.read)
+            shielded.cancel_scope.shield = True
+
+            async def ask():
+                with pytest.raises(trio.BrokenResourceError):
+                    await caller.ask("hello")
+
+            shielded.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            readers.cancel_scope.cancel()
 
 
 def samples(**growing):
