@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager
+from typing import cast
 
 from kactors.context import Directory, KernelContext
 from kactors.engine.engine import Engine
@@ -27,12 +28,13 @@ from protocols.vma import (
     GetVma,
     PutVma,
     ReadSequence,
-    ReuseVma,
+    ReadVma,
     SpfAdmitted,
     SpfEnter,
     SpfExit,
     VmaEndRead,
     VmaFound,
+    VmaRead,
     VmaReadLocked,
     VmaSequence,
     VmaSnapshot,
@@ -227,11 +229,9 @@ class FaultContext(KernelContext):
         seen: VmaSequence = await self.ask(self.directory.mm, ReadSequence(vma_id=vma.vma_id))
         return not seen.attached or seen.sequence != vma.sequence
 
-    async def can_reuse_spf_vma(self, vma: VmaSnapshot, address: int) -> VmaSnapshot | None:
-        """SPF C15: under mmap_sem, take over the speculation's reference; None when find_vma is needed."""
-        self.current.refers_to = -1
-        found: VmaFound = await self.ask(self.directory.mm, ReuseVma(vma_id=vma.vma_id, address=address))
-        return found.vma
+    async def read_vma(self, vma: VmaSnapshot) -> VmaRead:
+        """SPF C15: read the VMA again, and whether it is still in the tree; to be relied on under mmap_sem only."""
+        return cast(VmaRead, await self.ask(self.directory.mm, ReadVma(vma_id=vma.vma_id)))
 
     def anon_vma_prepare(self, vma: VmaSnapshot) -> None:
         """Classic A8: attach the anon_vma on the first fault of a VMA."""

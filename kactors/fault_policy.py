@@ -1,12 +1,15 @@
-"""What a fault policy is: how a fault is served, and what writers must do so that it stays right."""
+"""What a fault policy is: how a fault is served, what writers must do so that it stays right, its checks."""
 
 from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from kactors.context import KernelContext
+from kactors.engine.errors import UsageError
 from kactors.fault_context import FaultContext
 from protocols.vma import VmaSnapshot
 
@@ -20,19 +23,61 @@ class FaultPath(enum.StrEnum):
     SIGSEGV = "sigsegv"
 
 
+@dataclass(frozen=True)
+class Check:
+    """One protection of a policy, and what the policy becomes without it.
+
+    Attributes:
+        name: in the kernel's words: pmd_check.
+        step: the step of the protocol that it is: C12.ii.
+        text: what it asks or does, in a line.
+        dropped: the policy's methods and attributes that stand for it, each with what takes its place. Two checks of
+            one policy name no attribute in common, so that any subset of them can be dropped.
+    """
+
+    name: str
+    step: str
+    text: str
+    dropped: Mapping[str, Any]
+
+
 class FaultPolicy(ABC):
     """One fault protocol. A user's own policy is a subclass in a file of its own.
 
     Attributes:
         name: as on the command line.
+        checks: the protections that can be dropped one by one, to see what each protects from.
+        drops: names of the base's checks that this class goes without.
         collapse_synchronizes: a collapse sends an empty IPI to all CPUs after its flush (since 6.1:
             tlb_remove_table_sync_one).
         munmap_downgrades: munmap keeps mmap_sem as a reader only while it clears page tables (since 4.20).
     """
 
     name: ClassVar[str]
+    checks: ClassVar[tuple[Check, ...]] = ()
+    drops: ClassVar[tuple[str, ...]] = ()
     munmap_downgrades: ClassVar[bool] = False
     collapse_synchronizes: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put in the place of each dropped check what its Check says."""
+        super().__init_subclass__(**options)
+        for check in cls.named_checks(cls.__dict__.get("drops", ())):
+            for attribute, replacement in check.dropped.items():
+                setattr(cls, attribute, replacement)
+
+    @classmethod
+    def named_checks(cls, names: Iterable[str]) -> tuple[Check, ...]:
+        """Return the checks of these names, in the order of ``checks``.
+
+        Raises:
+            UsageError: the policy has no check of one of the names.
+        """
+        wanted, known = set(names), {check.name for check in cls.checks}
+        for name in sorted(wanted - known):
+            there = ", ".join(check.name for check in cls.checks) or "none that can be dropped"
+            raise UsageError(f"{getattr(cls, 'name', cls.__name__)} has no check {name}; it has {there}")
+        return tuple(check for check in cls.checks if check.name in wanted)
 
     @abstractmethod
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
@@ -43,6 +88,14 @@ class FaultPolicy(ABC):
 
     async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """After such a change."""
+
+    async def collapse_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """Before khugepaged collapses a PMD range of this VMA (E3); unless it says otherwise, as any writer."""
+        await self.write_begin(context, vma)
+
+    async def collapse_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """After that."""
+        await self.write_end(context, vma)
 
     async def zap_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """Before unmap_page_range clears PTEs of this VMA (munmap, MADV_DONTNEED): the PTE lock may be all it takes."""

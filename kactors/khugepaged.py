@@ -52,11 +52,11 @@ class Writer(Protocol):
         """Whether a collapse interrupts all CPUs once more after its flush."""
         ...
 
-    async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
-        """Before the change."""
+    async def collapse_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """Before the collapse."""
 
-    async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
-        """After the change."""
+    async def collapse_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """After the collapse."""
 
 
 class Khugepaged(KernelContext):
@@ -200,9 +200,9 @@ class Khugepaged(KernelContext):
         pmd = await self.read_pmd(address)
         status = self._revalidate(vma, address, pmd)
         if vma is not None and not status:
-            await writer.write_begin(self, vma)
+            await writer.collapse_begin(self, vma)
             status = await self._isolate_and_copy(address, pmd, huge_pfn, writer)
-            await writer.write_end(self, vma)
+            await writer.collapse_end(self, vma)
         await self.up_write()
         if status != "succeeded":
             await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(huge_pfn,)))

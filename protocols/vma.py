@@ -70,11 +70,17 @@ class VmaSequence(Message, sender=("mm",), receiver=("cpu",)):
     attached: bool
 
 
-class ReuseVma(Message, sender=("cpu",), receiver=("mm",), reply=("VmaFound",)):
-    """SPF C15: can_reuse_spf_vma under mmap_sem; drops the reference; None means find_vma is needed."""
+class ReadVma(Message, sender=("cpu",), receiver=("mm",), reply=("VmaRead",)):
+    """SPF C15: under mmap_sem, read a VMA again through the pointer that a speculation kept."""
 
     vma_id: VmaId
-    address: Address
+
+
+class VmaRead(Message, sender=("mm",), receiver=("cpu",)):
+    """What the VMA is now, and whether it is still in the tree."""
+
+    vma: VmaSnapshot
+    attached: bool
 
 
 class AnonVmaPrepare(Message, sender=("cpu",), receiver=("mm",)):

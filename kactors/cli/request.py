@@ -14,6 +14,7 @@ from kactors.cli.durations import Duration
 from kactors.engine.errors import UsageError
 from kactors.machines import machine_names
 from kactors.policies import BROKEN, POLICIES
+from kactors.policies.ablation import WITHOUT
 from kactors.run import Machine
 from kactors.workloads import WORKLOADS
 from kactors.workloads.ebizzy import Ebizzy
@@ -148,9 +149,9 @@ def _check_names(scenario: Scenario, draft: Draft) -> None:
 
 
 def _check_name(kind: str, name: str, names: Sequence[str], blame: str) -> None:
-    marks = {"policy": (":", ".py"), "machine": (".toml",), "workload": ()}
+    marks = {"policy": (":", ".py", WITHOUT), "machine": (".toml",), "workload": ()}
     if name in names or any(mark in name for mark in marks[kind]):
-        return  # known, or a file of the user's own: its loader tells what is wrong with it
+        return  # known, or for its loader to judge: a file of the user's own, a policy without some checks
     shown = [known for known in names if known not in BROKEN]
     raise UsageError(f"{blame}: there is no {kind} {name}{instead(name, names, shown)}")
 

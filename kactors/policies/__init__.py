@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.policies.ablation import split_name, without
 from kactors.policies.broken import BROKEN
 from kactors.policies.classic import Classic
 from kactors.policies.per_vma import PerVma
@@ -15,15 +16,31 @@ from kactors.policies.spf_v9 import SpfV9
 
 POLICIES: dict[str, type[FaultPolicy]] = {policy.name: policy for policy in (Classic, SpfV9, PerVma)}
 
-__all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "load_policy", "policy_file"]
+__all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "find_policy", "load_policy", "policy_file", "without"]
 
 
 def load_policy(name: str) -> FaultPolicy:
-    """Return the policy of that name, or the class of a user's file: ``path/mine.py:Mine``.
+    """Return a policy of the class that ``find_policy`` finds.
 
     Raises:
-        UsageError: no such policy, file or class.
+        UsageError: no such policy, check, file or class.
     """
+    return find_policy(name)()
+
+
+def find_policy(name: str) -> type[FaultPolicy]:
+    """Return the policy class of that name.
+
+    Args:
+        name: one of ours; the class of a user's file, as in ``path/mine.py:Mine``; or either without some of its
+            checks, as in ``spf-v9-without-pmd_check+trylock``.
+
+    Raises:
+        UsageError: no such policy, check, file or class.
+    """
+    base, dropped = split_name(name)
+    if dropped:
+        return without(find_policy(base), dropped)
     if policy_file(name) is not None:
         return _from_file(name)
     policy = POLICIES.get(name) or BROKEN.get(name)
@@ -31,7 +48,7 @@ def load_policy(name: str) -> FaultPolicy:
         raise UsageError(
             f"--policy {name}: no such policy; there are {', '.join(POLICIES)}, and FILE.py:CLASS for your own"
         )
-    return policy()
+    return policy
 
 
 def policy_file(name: str) -> str | None:
@@ -39,7 +56,7 @@ def policy_file(name: str) -> str | None:
     return name.partition(":")[0] if ":" in name or name.endswith(".py") else None
 
 
-def _from_file(spec: str) -> FaultPolicy:
+def _from_file(spec: str) -> type[FaultPolicy]:
     path_text, _, class_name = spec.partition(":")
     path = Path(path_text)
     if path.suffix != ".py":
@@ -60,4 +77,4 @@ def _from_file(spec: str) -> FaultPolicy:
         wanted = class_name or "a class name after the colon"
         there = ", ".join(own) or "none"
         raise UsageError(f"--policy {spec}: {wanted} is no complete FaultPolicy in {path_text}; classes there: {there}")
-    return found()
+    return found

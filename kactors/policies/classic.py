@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from kactors.fault_context import FaultContext
-from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.fault_policy import Check, FaultPath, FaultPolicy
 from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
 from protocols.page_table import PmdState
@@ -14,29 +15,54 @@ from protocols.vma import VmaSnapshot
 NO_TABLE: Final = -1
 """Where a huge page was mapped meanwhile: nothing is left to do."""
 
+PteSame = Callable[[int, int], bool]
+"""Whether the PTE under the lock, and the one that was read without it, are the same."""
+
+
+def pte_same(pte: int, orig_pte: int) -> bool:
+    """A10, C13: nobody has served this fault meanwhile."""
+    return pte == orig_pte
+
+
+def never_looked(_policy: Any, _pte: int, _orig_pte: int) -> bool:
+    """A10, C13 dropped: the PTE under the lock is not looked at."""
+    return True
+
+
+PTE_SAME: Final = Check(
+    "pte_same", "A10", "is the PTE under its lock still the one that was read", {"pte_same": never_looked}
+)
+
 
 class Classic(FaultPolicy):
     """BASE in the review mail's tables."""
 
     name: ClassVar[str] = "classic"
+    checks: ClassVar[tuple[Check, ...]] = (PTE_SAME,)
 
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """A2: under mmap_sem, whatever happens."""
-        return await classic_fault(cpu, address, write=write)
+        return await classic_fault(cpu, address, write=write, same=self.pte_same)
+
+    def pte_same(self, pte: int, orig_pte: int) -> bool:
+        """A10: is the PTE under the lock the one that was read without it."""
+        return pte_same(pte, orig_pte)
 
 
-async def classic_fault(cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
+async def classic_fault(cpu: FaultContext, address: int, *, write: bool, same: PteSame = pte_same) -> FaultPath:
     """A2 to A12: the whole fault under mmap_sem."""
     await cpu.down_read()
     vma = await cpu.find_vma(address)
-    return await fault_under_mmap_sem(cpu, vma, address, write=write)
+    return await fault_under_mmap_sem(cpu, vma, address, write=write, same=same)
 
 
-async def fault_under_mmap_sem(cpu: FaultContext, vma: VmaSnapshot | None, address: int, *, write: bool) -> FaultPath:
+async def fault_under_mmap_sem(
+    cpu: FaultContext, vma: VmaSnapshot | None, address: int, *, write: bool, same: PteSame = pte_same
+) -> FaultPath:
     """A4 to A12: check, handle, release. ``vma`` was looked up under the lock."""
     path = FaultPath.SIGSEGV
     if vma is not None and access_permitted(vma, write=write):
-        await handle_mm_fault(cpu, vma, address, write=write)
+        await handle_mm_fault(cpu, vma, address, write=write, same=same)
         path = FaultPath.CLASSIC
     await cpu.up_read()
     return path
@@ -47,7 +73,9 @@ def access_permitted(vma: VmaSnapshot, *, write: bool) -> bool:
     return vma.writable if write else vma.readable
 
 
-async def handle_mm_fault(cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool) -> None:
+async def handle_mm_fault(
+    cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool, same: PteSame = pte_same
+) -> None:
     """A5 to A11: with the VMA stable, page tables may be allocated and the PTE lock is waited for."""
     pmd = await cpu.read_pmd(address)
     if pmd.state is PmdState.HUGE:
@@ -63,7 +91,7 @@ async def handle_mm_fault(cpu: FaultContext, vma: VmaSnapshot, address: int, *, 
     cpu.anon_vma_prepare(vma)
     page = await cpu.alloc_page(address) if needs_page(orig_pte, write=write) else None
     pte = await cpu.pte_lock(table, address)
-    await finish_pte_fault(cpu, table, address, pte, orig_pte, page, write=write)
+    await finish_pte_fault(cpu, table, address, orig_pte, page, write=write, same=same(pte, orig_pte))
 
 
 def needs_page(orig_pte: int, *, write: bool) -> bool:
@@ -72,11 +100,11 @@ def needs_page(orig_pte: int, *, write: bool) -> bool:
 
 
 async def finish_pte_fault(
-    cpu: FaultContext, table: int, address: int, pte: int, orig_pte: int, page: Page | None, *, write: bool
+    cpu: FaultContext, table: int, address: int, orig_pte: int, page: Page | None, *, write: bool, same: bool
 ) -> None:
     """A10, A11, C13: under the PTE lock, map unless somebody else did meanwhile; unlock; free what is left over."""
     unused = page
-    if pte == orig_pte:
+    if same:
         if page is not None:
             pfn, unused = page.pfn, None
         else:

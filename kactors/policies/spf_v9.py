@@ -11,11 +11,13 @@ from typing import ClassVar, Final
 
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
-from kactors.fault_policy import FaultPath, FaultPolicy
+from kactors.fault_policy import Check, FaultPath, FaultPolicy
 from kactors.kernel.pte import allows
-from kactors.policies.classic import access_permitted, fault_under_mmap_sem, finish_pte_fault, needs_page
+from kactors.policies import classic
+from kactors.policies.classic import fault_under_mmap_sem, finish_pte_fault, needs_page
+from kactors.policies.spf_v9_checks import CHECKS
 from protocols.page_table import Pmd, PmdState
-from protocols.vma import VmaKind, VmaSnapshot
+from protocols.vma import VmaKind, VmaRead, VmaSnapshot
 
 
 class Retry(enum.Enum):
@@ -31,19 +33,20 @@ class SpfV9(FaultPolicy):
     """SPF in the review mail's tables: look up under mm_rb_lock, check vm_sequence, commit with irqs off."""
 
     name: ClassVar[str] = "spf-v9"
+    checks: ClassVar[tuple[Check, ...]] = CHECKS
 
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """C0, C1, C15: speculate if the mm has several users; else, and on RETRY, take mmap_sem."""
         vma = None
         if cpu.mm_users > 1 and await cpu.spf_enter(address):
-            vma = await cpu.get_vma(address)
+            vma = await self.get_vma(cpu, address)
             path = RETRY if vma is None else await self.speculate(cpu, vma, address, write=write)
             cpu.spf_exit(address)
             if vma is not None and not isinstance(path, Retry):
-                cpu.put_vma(vma)
+                self.put_vma(cpu, vma)
                 return path
         await cpu.down_read()
-        vma = await cpu.can_reuse_spf_vma(vma, address) if vma is not None else None
+        vma = await self.reuse_vma(cpu, vma, address) if vma is not None else None
         vma = vma or await cpu.find_vma(address)
         return await fault_under_mmap_sem(cpu, vma, address, write=write)
 
@@ -52,7 +55,7 @@ class SpfV9(FaultPolicy):
         reason = self.refuse(vma, address)
         if reason:
             return self.abort(cpu, reason, address)
-        if not access_permitted(vma, write=write):
+        if not self.access_permitted(vma, write=write):
             self.abort(cpu, "spf_vma_access", address)
             return FaultPath.SIGSEGV
 
@@ -62,7 +65,7 @@ class SpfV9(FaultPolicy):
                 # none is ambiguous: not populated yet, or being collapsed; so SPF never allocates a page table
                 return self.abort(cpu, "spf_vma_notsup", address)
             orig_pte = await self.read_orig_pte(cpu, orig_pmd.table, address)
-        if await cpu.vma_has_changed(vma):
+        if await self.sequence_retry(cpu, vma):
             return self.abort(cpu, "spf_vma_changed", address)
 
         if allows(orig_pte, write=write):
@@ -73,20 +76,21 @@ class SpfV9(FaultPolicy):
             if page is not None:
                 await cpu.discard(page)
             return RETRY
-        await finish_pte_fault(cpu, orig_pmd.table, address, pte, orig_pte, page, write=write)
+        same = self.pte_same(pte, orig_pte)
+        await finish_pte_fault(cpu, orig_pmd.table, address, orig_pte, page, write=write, same=same)
         return FaultPath.SPF
 
     def refuse(self, vma: VmaSnapshot, address: int) -> str:
         """C2 to C6: what the snapshot alone rules out; empty when nothing does."""
-        if vma.sequence % 2:
+        if self.sequence_odd(vma):
             return "spf_vma_changed"
-        if vma.kind is VmaKind.FILE:
+        if self.has_vm_ops(vma):
             return "spf_vma_notsup"
-        if not vma.anon_vma:
+        if self.anon_vma_missing(vma):
             return "spf_vma_noanon"
-        if vma.kind is not VmaKind.ANON:
+        if self.kind_unsupported(vma):
             return "spf_vma_notsup"
-        return "" if vma.start <= address < vma.end else "spf_vma_changed"
+        return "spf_vma_changed" if self.out_of_bounds(vma, address) else ""
 
     async def pte_map_lock(self, cpu: FaultContext, vma: VmaSnapshot, address: int, orig_pmd: Pmd) -> int | Retry:
         """C12: take the PTE lock such that neither unmap nor collapse can have passed; RETRY when they may have.
@@ -106,19 +110,62 @@ class SpfV9(FaultPolicy):
                 return self.abort(cpu, "spf_vma_changed", address)
         return pte
 
-    # Each check and section is a method, so that a broken policy can drop just that one.
+    async def reuse_vma(self, cpu: FaultContext, vma: VmaSnapshot, address: int) -> VmaSnapshot | None:
+        """C15: under mmap_sem, go on with the speculation's VMA; None when find_vma is needed."""
+        seen = await cpu.read_vma(vma)
+        usable = self.can_reuse_spf_vma(seen, address)
+        self.put_vma(cpu, vma)
+        return seen.vma if usable else None
+
+    # Each check and section is a method, so that a policy can drop just that one (spf_v9_checks.py).
+
+    async def get_vma(self, cpu: FaultContext, address: int) -> VmaSnapshot | None:
+        """C1: look up under mm_rb_lock and take a reference, so that the VMA outlives munmap."""
+        return await cpu.get_vma(address)
+
+    def put_vma(self, cpu: FaultContext, vma: VmaSnapshot) -> None:
+        """C15: drop the reference."""
+        cpu.put_vma(vma)
+
+    def sequence_odd(self, vma: VmaSnapshot) -> bool:
+        """C2: is a writer inside."""
+        return vma.sequence % 2 == 1
+
+    def has_vm_ops(self, vma: VmaSnapshot) -> bool:
+        """C3: files, shmem and the like are served under mmap_sem only."""
+        return vma.kind is VmaKind.FILE
+
+    def anon_vma_missing(self, vma: VmaSnapshot) -> bool:
+        """C4: attaching the first anon_vma needs mmap_sem."""
+        return not vma.anon_vma
+
+    def kind_unsupported(self, vma: VmaSnapshot) -> bool:
+        """C5: a stack that may grow, userfaultfd, MPOL_INTERLEAVE."""
+        return vma.kind not in (VmaKind.ANON, VmaKind.FILE)
+
+    def out_of_bounds(self, vma: VmaSnapshot, address: int) -> bool:
+        """C6: does the VMA hold the address."""
+        return not vma.start <= address < vma.end
+
+    def access_permitted(self, vma: VmaSnapshot, *, write: bool) -> bool:
+        """C7: may the access go ahead at all."""
+        return classic.access_permitted(vma, write=write)
 
     def walk_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
         """C8: page tables cannot be freed under a walker that takes no IPI."""
         return cpu.irqs_off("page table walk")
 
-    def commit_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
-        """C12: a collapse cannot get past its flush while this CPU takes no IPI."""
-        return cpu.irqs_off("pte_map_lock")
-
     async def read_orig_pte(self, cpu: FaultContext, table: int, address: int) -> int:
         """C8: the PTE as the walk finds it."""
         return await cpu.read_pte(table, address)
+
+    async def sequence_retry(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
+        """C9: is the VMA gone or changed since the look-up."""
+        return await cpu.vma_has_changed(vma)
+
+    def commit_section(self, cpu: FaultContext) -> AbstractContextManager[None]:
+        """C12: a collapse cannot get past its flush while this CPU takes no IPI."""
+        return cpu.irqs_off("pte_map_lock")
 
     async def first_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
         """C12.i: is the VMA gone or changed."""
@@ -136,17 +183,35 @@ class SpfV9(FaultPolicy):
         """C12.iv: the same as the first, now that nobody can pass the lock."""
         return await cpu.vma_has_changed(vma)
 
+    def pte_same(self, pte: int, orig_pte: int) -> bool:
+        """C13: is the PTE under the lock the one that the walk found."""
+        return classic.pte_same(pte, orig_pte)
+
+    def can_reuse_spf_vma(self, seen: VmaRead, address: int) -> bool:
+        """C15: is the VMA still in the tree, and does it hold the address."""
+        return seen.attached and seen.vma.start <= address < seen.vma.end
+
     def abort(self, cpu: FaultContext, reason: str, address: int) -> Retry:
         """Count the reason under perf's name and return RETRY."""
         cpu.spf_abort(reason, address)
         return RETRY
 
+    # Writers: a write section each, in which vm_sequence is odd.
+
     async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
-        """D3 to D6: vm_sequence becomes odd."""
+        """D4, D5: mprotect and madvise change flags."""
         context.vm_write_begin(vma.vma_id)
 
     async def write_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
-        """D3 to D6: vm_sequence becomes even again."""
+        """D4, D5: vm_sequence becomes even again."""
+        context.vm_write_end(vma.vma_id)
+
+    async def collapse_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """E3: before the PMD is cleared, so that C12.i fires first."""
+        context.vm_write_begin(vma.vma_id)
+
+    async def collapse_end(self, context: KernelContext, vma: VmaSnapshot) -> None:
+        """E6, E8."""
         context.vm_write_end(vma.vma_id)
 
     async def zap_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:

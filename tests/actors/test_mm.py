@@ -26,17 +26,19 @@ from protocols.scheduling import MUST_SLEEP, RETRY
 from protocols.stop import BoundExceeded
 from protocols.vma import (
     NO_VMA,
+    DetachRegion,
     FindVma,
     GetVma,
     MmapRegion,
     PutVma,
+    ReadVma,
     RegionMapped,
-    ReuseVma,
     SpfAdmitted,
     SpfEnter,
     SpfExit,
     VmaEndRead,
     VmaKind,
+    VmaRead,
     VmaStartRead,
     VmaStartWrite,
 )
@@ -174,16 +176,18 @@ def test_each_speculation_holds_a_reference_until_it_puts_it():
     vma = space.mm.tree.find(BASE)
     assert vma.references == 3
     space.say(PutVma(vma_id=first.vma.vma_id))
-    assert space.say(ReuseVma(vma_id=first.vma.vma_id, address=BASE + PAGE), cpu=1)[0].vma.vma_id == vma.vma_id
+    space.say(PutVma(vma_id=first.vma.vma_id), cpu=1)
     assert vma.references == 1
 
 
-@pytest.mark.parametrize("address", [BASE - PAGE, BASE + 10 * PAGE])
-def test_a_reused_area_must_still_hold_the_address(address):
+def test_an_area_that_was_kept_by_a_reference_tells_that_it_left_the_tree():
     space = with_area()
     (found,) = space.say(GetVma(address=BASE))
-    assert space.say(ReuseVma(vma_id=found.vma.vma_id, address=address)) == [NO_VMA]
-    assert space.mm.tree.find(BASE).references == 1
+    read = ReadVma(vma_id=found.vma.vma_id)
+    assert space.say(read, cpu=1) == [VmaRead(vma=found.vma, attached=True)]
+    space.say(DetachRegion(start=BASE, end=BASE + 10 * PAGE))
+    (gone,) = space.say(read, cpu=1)
+    assert (gone.attached, gone.vma.start) == (False, BASE)
 
 
 def test_nothing_is_found_where_nothing_is_mapped():

@@ -20,10 +20,11 @@ from protocols.vma import (
     GetVma,
     PutVma,
     ReadSequence,
-    ReuseVma,
+    ReadVma,
     SetVmaFlags,
     VmaEndRead,
     VmaFound,
+    VmaRead,
     VmaReadLocked,
     VmaSequence,
     VmaStartRead,
@@ -55,7 +56,7 @@ class Vmas(Part):
             GetVma: self._get_vma,
             PutVma: self._put_vma,
             ReadSequence: self._read_sequence,
-            ReuseVma: self._reuse_vma,
+            ReadVma: self._read_vma,
             AnonVmaPrepare: self._anon_vma_prepare,
             VmWriteBegin: self._write_begin,
             VmWriteEnd: self._write_end,
@@ -139,12 +140,10 @@ class Vmas(Part):
         done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaSequence(sequence=vma.sequence, attached=vma.attached))
 
-    def _reuse_vma(self, message: ReuseVma, client: Any, tag: int) -> None:
+    def _read_vma(self, message: ReadVma, client: Any, tag: int) -> None:
         vma = self._by_id[message.vma_id]
-        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
-        usable = vma.attached and vma.start <= message.address < vma.end
-        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()) if usable else NO_VMA)
-        self.drop(vma)
+        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, VmaRead(vma=vma.snapshot(), attached=vma.attached))
 
     def _anon_vma_prepare(self, message: AnonVmaPrepare, client: Any, tag: int) -> None:
         del tag
