@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from kactors import Machine, Scenario
 from kactors.engine.observer import Observer
-from kactors.observers.properties import all_properties
+from kactors.observers.properties import load_property
 from kactors.policies import BROKEN
 from protocols.scenario import Khugepaged
 
@@ -46,8 +46,7 @@ def verdicts(policy: str, scene: str, seeds: Iterable[int], only: str | None = N
 
 def watching(only: str | None) -> list[Observer]:
     """Return the one property that shall watch, as an observer."""
-    names = dict(zip(PROPERTIES, all_properties(), strict=True))
-    return [names[only]] if only in names else []
+    return [load_property(only)] if only in PROPERTIES else []
 
 
 def row(policy: str, seeds: int) -> str:

@@ -10,7 +10,7 @@ Never: decides when a fault may proceed (the policy does), allocates a page, tou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
@@ -75,6 +75,10 @@ class Mm(Server):
         """Name what keeps a request waiting: mmap_sem, a VMA's readers, or pmd_lock."""
         who = (client, tag)
         return self.sem.holder(who) or self.vmas.holder(who) or self.pmds.holder(who) or self.admission.holder(who)
+
+    def must_hold_mmap_sem(self, client: Any, tag: int, act: str, *, write: bool) -> None:
+        """Tell that the client does what needs mmap_sem."""
+        self.sem.must_hold(client, tag, act, write=write)
 
     def end_write_section(self) -> None:
         """mmap_sem is released or downgraded: every per-VMA write lock ends with it (mm_lock_seq moves on)."""

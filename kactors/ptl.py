@@ -16,6 +16,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.lockdep import PTE_LOCK, tell_acquired, tell_needed, tell_released
 from kactors.kernel.pte import PRESENT, PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn, within
 from protocols.base import Message
 from protocols.machine import Machine
@@ -124,21 +125,19 @@ class Ptl(Server):
     def _grant(self, client: Any, tag: int, index: int) -> None:
         done_ns = self._lock_line.write(self.engine.now_ns, client.cpu_id)
         self._owner, self._since_ns = (client, tag), done_ns
+        tell_acquired(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
         self.reply(done_ns, client, tag, PteLocked(value=self._entries.get(index, PTE_NONE)))
 
     def _unlock(self, _: UnlockPte, client: Any, tag: int) -> None:
-        if self._must_hold(client, tag, "unlocks"):
+        tell_released(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
+        if self._owner == (client, tag):
             self._owner = None
             if self._waiting:
                 self._grant(*self._waiting.popleft())
 
-    def _must_hold(self, client: Any, tag: int, act: str) -> bool:
-        """Return whether the client holds the lock; stop the run as a violation when it does not."""
-        if self._owner == (client, tag):
-            return True
-        text = f"{client.name} {act} {self.name} without holding its PTE lock"
-        self.engine.halt(Violation(property="pte_lock_exclusion", text=text, story=self.engine.story()))
-        return False
+    def _must_hold(self, client: Any, tag: int, act: str) -> None:
+        """Tell that the client changes entries: it needs the lock, and nothing here stops it."""
+        tell_needed(self.engine, self, PTE_LOCK, (client, tag), act, place=self.id)
 
     # --- the entries -------------------------------------------------------------------------------------------------
 
@@ -153,22 +152,22 @@ class Ptl(Server):
         self.reply(done_ns, client, tag, Pte(value=self._entries.get(message.index, PTE_NONE)))
 
     def _set(self, message: SetPte, client: Any, tag: int) -> None:
-        if not self._must_hold(client, tag, "writes a PTE of"):
-            return
+        self._must_hold(client, tag, "writes a PTE")
         now_ns, index, value = self.engine.now_ns, message.index, message.value
         self._line(index).write(now_ns, client.cpu_id)
         if value == PTE_NONE:
             self._entries.pop(index, None)
             return
         self._entries[index] = value
-        written = PteSet(table=self.id, pmd_address=self.pmd_address, index=index, value=value)
-        self.engine.emit(now_ns, self, written)
-        if pte_pfn(value) != ZERO_PFN:
-            self.engine.emit(now_ns, self, PageMapped(pfn=pte_pfn(value), vpn=self._vpn + index, order=0))
+        engine, vpn = self.engine, self._vpn + index
+        if engine.listens(PteSet):
+            written = PteSet(table=self.id, pmd_address=self.pmd_address, index=index, vpn=vpn, value=value)
+            engine.emit(now_ns, self, written)
+        if pte_pfn(value) != ZERO_PFN and engine.listens(PageMapped):
+            engine.emit(now_ns, self, PageMapped(pfn=pte_pfn(value), vpn=vpn, order=0))
 
     def _zap(self, message: ZapPtes, client: Any, tag: int) -> None:
-        if not self._must_hold(client, tag, "zaps"):
-            return
+        self._must_hold(client, tag, "zaps PTEs")
         gone = within(self._entries, message.first, message.last)
         values = [self._entries.pop(index) for index in gone]
         pfns = tuple(pte_pfn(value) for value in values)
@@ -178,8 +177,7 @@ class Ptl(Server):
         self.reply(done_ns, client, tag, PtesZapped(pfns=pfns))
 
     def _protect(self, message: ProtectPtes, client: Any, tag: int) -> None:
-        if not self._must_hold(client, tag, "protects"):
-            return
+        self._must_hold(client, tag, "protects PTEs")
         changed = 0
         for index in within(self._entries, message.first, message.last):
             value = self._entries[index]

@@ -13,6 +13,7 @@ from protocols.base import (
     PteValue,
     TableId,
     Tracepoint,
+    VmaId,
     Vpn,
 )
 
@@ -150,12 +151,21 @@ class UserStore(Tracepoint, sender=("cpu",)):
     cpu: CpuId
 
 
+class UserLoad(Tracepoint, sender=("cpu",)):
+    """A user load returned: it read ``pfn`` through the CPU's translation of ``vpn``."""
+
+    vpn: Vpn
+    pfn: Pfn
+    cpu: CpuId
+
+
 class PteSet(Tracepoint, sender=("ptl",)):
-    """An entry was written in a table that hangs at the PMD of ``pmd_address``."""
+    """An entry, that of page ``vpn``, was written in a table that was made for the PMD of ``pmd_address``."""
 
     table: TableId
     pmd_address: Address
     index: PteIndex
+    vpn: Vpn
     value: PteValue
 
 
@@ -219,3 +229,134 @@ class OomKill(Tracepoint, sender=("allocator",)):
     """The OOM killer chose the process."""
 
     free: PageCount
+
+
+class LockAcquired(Tracepoint, sender=("mm", "ptl")):
+    """lock:lock_acquired: ``lock`` is its kernel name, ``place`` the PMD's address or the page table (0: the only one).
+
+    ``owner`` and ``tag`` name the thread: the actor that it runs on, and the tag of its requests.
+    """
+
+    lock: str
+    place: Count
+    write: bool
+    owner: str
+    tag: Count
+
+
+class LockReleased(Tracepoint, sender=("mm", "ptl")):
+    """lock:lock_release: told before the lock's actor looks whether the owner may."""
+
+    lock: str
+    place: Count
+    write: bool
+    owner: str
+    tag: Count
+
+
+class LockNeeded(Tracepoint, sender=("mm", "ptl")):
+    """lockdep_assert_held: the owner does ``act``, for which it must hold the lock (``write``: exclusively)."""
+
+    lock: str
+    place: Count
+    write: bool
+    owner: str
+    tag: Count
+    act: str
+
+
+class RangeMapped(Tracepoint, sender=("mm",)):
+    """mmap put first..last-1 into the tree."""
+
+    first: Vpn
+    last: Vpn
+
+
+class RangeUnmapped(Tracepoint, sender=("cpu",)):
+    """munmap is done with first..last-1, and about to release mmap_sem: nothing may be mapped there any more."""
+
+    first: Vpn
+    last: Vpn
+
+
+class FrameTaken(Tracepoint, sender=WHO):
+    """kmem:mm_page_alloc for anything but one fault's small page (MmPageAlloc): a page table, a huge page."""
+
+    pfn: Pfn
+    order: Count
+
+
+class FramePutBack(Tracepoint, sender=WHO):
+    """kmem:mm_page_free of what no page table mapped (MmPageFree): a page table, a huge page that was not needed."""
+
+    pfn: Pfn
+    order: Count
+
+
+class TableMade(Tracepoint, sender=("mm",)):
+    """A page table was made in frame ``pfn``."""
+
+    table: TableId
+    pfn: Pfn
+
+
+class TableDestroyed(Tracepoint, sender=("ptl",)):
+    """pte_free by ``who``: the table is no more; ``pfns`` are frames that it still mapped."""
+
+    table: TableId
+    pfn: Pfn
+    who: str
+    pfns: tuple[Pfn, ...]
+
+
+class PagesUnmapped(Tracepoint, sender=("ptl", "mm")):
+    """Frames left a page table entry: TLBs may still hold them."""
+
+    pfns: tuple[Pfn, ...]
+    order: Count
+
+
+class VmaTouched(Tracepoint, sender=("mm",)):
+    """A message named a VMA that had been freed."""
+
+    vma_id: VmaId
+    toucher: str
+    request: str
+
+
+class IrqDisable(Tracepoint, sender=("cpu",)):
+    """preemptirq:irq_disable in the code named ``path``."""
+
+    path: str
+
+
+class IrqEnable(Tracepoint, sender=("cpu",)):
+    """preemptirq:irq_enable."""
+
+
+class MightSleep(Tracepoint, sender=("cpu",)):
+    """might_sleep: from here on the thread gives up its CPU (or may have to) for what ``why`` names."""
+
+    why: str
+
+
+class TlbWalk(Tracepoint, sender=("cpu",)):
+    """The hardware walker of a CPU begins to read the page tables for ``vpn``: what it finds there it may cache."""
+
+    vpn: Vpn
+    cpu: CpuId
+
+
+class TlbFlush(Tracepoint, sender=WHO):
+    """tlb:tlb_flush of first..last-1 begins, the entries being cleared; ``done``: every CPU has acknowledged it."""
+
+    first: Vpn
+    last: Vpn
+    done: bool
+
+
+class TransientStated(Tracepoint, sender=("mm",)):
+    """A fault policy's own bound on transient pages, for the threads that there are now; ``pages`` -1: it has none."""
+
+    policy: str
+    pages: PageCount

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-from pathlib import Path
-
 from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.policies.ablation import split_name, without
@@ -13,6 +9,7 @@ from kactors.policies.broken import BROKEN
 from kactors.policies.classic import Classic
 from kactors.policies.per_vma import PerVma
 from kactors.policies.spf_v9 import SpfV9
+from kactors.user_file import class_from_file, names_a_file
 
 POLICIES: dict[str, type[FaultPolicy]] = {policy.name: policy for policy in (Classic, SpfV9, PerVma)}
 
@@ -42,7 +39,8 @@ def find_policy(name: str) -> type[FaultPolicy]:
     if dropped:
         return without(find_policy(base), dropped)
     if policy_file(name) is not None:
-        return _from_file(name)
+        found: type[FaultPolicy] = class_from_file("--policy", name, FaultPolicy)
+        return found
     policy = POLICIES.get(name) or BROKEN.get(name)
     if policy is None:
         raise UsageError(
@@ -53,28 +51,4 @@ def find_policy(name: str) -> type[FaultPolicy]:
 
 def policy_file(name: str) -> str | None:
     """Return the path that a policy's name has in it, or None: it is one of ours."""
-    return name.partition(":")[0] if ":" in name or name.endswith(".py") else None
-
-
-def _from_file(spec: str) -> type[FaultPolicy]:
-    path_text, _, class_name = spec.partition(":")
-    path = Path(path_text)
-    if path.suffix != ".py":
-        raise UsageError(f"--policy {spec}: {path_text} is no Python file; its name must end in .py")
-    if not path.is_file():
-        raise UsageError(f"--policy {spec}: there is no file {path_text}")
-    module_spec = importlib.util.spec_from_file_location(path.stem, path)
-    if module_spec is None or module_spec.loader is None:
-        raise UsageError(f"--policy {spec}: {path_text} cannot be imported")
-    module = importlib.util.module_from_spec(module_spec)
-    try:
-        module_spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"--policy {spec}: {path_text} cannot be loaded: {type(error).__name__}: {error}") from error
-    found = getattr(module, class_name, None) if class_name else None
-    if not (inspect.isclass(found) and issubclass(found, FaultPolicy) and not inspect.isabstract(found)):
-        own = [name for name, value in vars(module).items() if inspect.isclass(value) and value.__module__ == path.stem]
-        wanted = class_name or "a class name after the colon"
-        there = ", ".join(own) or "none"
-        raise UsageError(f"--policy {spec}: {wanted} is no complete FaultPolicy in {path_text}; classes there: {there}")
-    return found
+    return name.partition(":")[0] if names_a_file(name) else None

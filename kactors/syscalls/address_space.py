@@ -5,6 +5,7 @@ from __future__ import annotations
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
 from kactors.syscalls.unmap import change_protection, detach_tables, finish_unmap, unmap_vmas
+from protocols.tracepoints import RangeUnmapped
 from protocols.vma import (
     DetachRegion,
     MergeRegion,
@@ -47,6 +48,9 @@ async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
         gather = await unmap_vmas(cpu, policy, region.vmas, start, end)
         await detach_tables(cpu, start, end, gather)
         await finish_unmap(cpu, start, end, gather)
+        if cpu.engine.listens(RangeUnmapped):
+            shift = cpu.machine.page_shift
+            cpu.note(RangeUnmapped(first=start >> shift, last=-(-end >> shift)))
         for vma in region.vmas:
             cpu.say(cpu.directory.mm, PutVma(vma_id=vma.vma_id))
     await (cpu.up_read() if downgraded else cpu.up_write())

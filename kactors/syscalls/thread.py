@@ -10,7 +10,7 @@ from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
 from kactors.syscalls import address_space
 from protocols.page_table import PmdState
-from protocols.tracepoints import FaultDone, PageFaultUser, RecordDone, SyscallDone, UserStore
+from protocols.tracepoints import FaultDone, PageFaultUser, RecordDone, SyscallDone, TlbWalk, UserLoad, UserStore
 from protocols.vma import VmaKind
 
 
@@ -63,8 +63,9 @@ class UserThread:
             await cpu.sync()
             pte = cpu.tlb.lookup(vpn, write=write)
             if pte is not None:
-                if write and cpu.engine.listens(UserStore):
-                    cpu.note(UserStore(vpn=vpn, pfn=pte_pfn(pte), cpu=cpu.cpu_id))
+                used = UserStore if write else UserLoad
+                if cpu.engine.listens(used):
+                    cpu.note(used(vpn=vpn, pfn=pte_pfn(pte), cpu=cpu.cpu_id))
                 return True
             if not await self._walk(vpn, address, write=write) and not await self._fault(address, write=write):
                 return False
@@ -74,6 +75,8 @@ class UserThread:
         cpu = self.cpu
         tlb = cpu.tlb
         flushes = tlb.flushes
+        if cpu.engine.listens(TlbWalk):
+            cpu.note(TlbWalk(vpn=vpn, cpu=cpu.cpu_id))
         pmd = tlb.pmd(vpn)
         if pmd is None:
             pmd = await cpu.read_pmd(address)

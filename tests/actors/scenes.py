@@ -55,6 +55,7 @@ def scene(
     *bodies, set_up=None, policy="classic", cpus=2, costs=None, collapse_ms=0, choices=None, observers=(), **options
 ):
     """Build a machine that runs ``bodies``, in which nothing is left to chance unless ``choices`` says so."""
+    properties = options.pop("properties", True)
     scenario = Scenario(
         machine=options.pop("machine", "small"),
         cpus=cpus,
@@ -70,6 +71,7 @@ def scene(
         workload=AtOnce(bodies, set_up),
         policy=None if isinstance(policy, str) else policy,
         observers=observers,
+        properties=properties,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.lockdep import MMAP_SEM, tell_acquired, tell_needed, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from kactors.kernel.rwsem import Action, Rwsem, Verdict
 from protocols.base import Message
@@ -68,37 +69,48 @@ class MmapSem(Part):
         mode = "write" if self._rwsem.writer is not None else "read"
         return Holder(f"mmap_sem (held for {mode})", names, self._rwsem.since_ns, "has not released it")
 
+    def must_hold(self, client: Any, tag: int, act: str, *, write: bool) -> None:
+        """lockdep_assert_held: the client does what needs mmap_sem."""
+        tell_needed(self.mm.engine, self.mm, MMAP_SEM, (client, tag), act, write=write)
+
     def _down_read(self, _: DownRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._answer(done_ns, client, tag, self._rwsem.down_read((client, tag), done_ns))
+        self._answer(done_ns, client, tag, self._rwsem.down_read((client, tag), done_ns), write=False)
 
     def _down_write(self, _: DownWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._answer(done_ns, client, tag, self._rwsem.down_write((client, tag), done_ns))
+        self._answer(done_ns, client, tag, self._rwsem.down_write((client, tag), done_ns), write=True)
 
     def _retry_write(self, _: RetryWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._answer(done_ns, client, tag, self._rwsem.retry_write(done_ns))
+        self._answer(done_ns, client, tag, self._rwsem.retry_write(done_ns), write=True)
 
     def _stop_spinning(self, _: StopSpinning, client: Any, tag: int) -> None:
         verdict = self._rwsem.stop_spinning((client, tag), self.now_ns)
         if verdict is not None:
-            self._answer(self.now_ns, client, tag, verdict)
+            self._answer(self.now_ns, client, tag, verdict, write=True)
 
     def _up_read(self, _: UpRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns))
+        owns = self._ends(client, tag, write=False)
+        self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns) if owns else [])
 
     def _up_write(self, _: UpWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._end_hold(done_ns)
-        actions = self._rwsem.up_write(done_ns, spinner_first=self._spinner_wins())
+        actions: list[Action] = []
+        if self._ends(client, tag, write=True):
+            self._end_hold(done_ns)
+            actions = self._rwsem.up_write(done_ns, spinner_first=self._spinner_wins())
         self._release(done_ns, client, tag, actions)
 
     def _downgrade(self, _: DowngradeWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._end_hold(done_ns)
-        self._release(done_ns, client, tag, self._rwsem.downgrade(done_ns))
+        actions: list[Action] = []
+        if self._ends(client, tag, write=True):
+            self._end_hold(done_ns)
+            self._tell_acquired(client, tag, write=False)
+            actions = self._rwsem.downgrade(done_ns)
+        self._release(done_ns, client, tag, actions)
 
     def _owner_sleeps(self, _: OwnerSleeps, client: Any, tag: int) -> None:
         del client, tag
@@ -117,8 +129,19 @@ class MmapSem(Part):
         self.mm.end_write_section()
         self.mm.engine.emit(at_ns, self.mm, MmapSemHold(hold=at_ns - self._rwsem.since_ns))
 
-    def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict) -> None:
+    def _ends(self, client: Any, tag: int, *, write: bool) -> bool:
+        """Tell of a release; False: the client does not own the lock, and nothing happens to it."""
+        tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
+        owners = [self._rwsem.writer] if write else self._rwsem.readers
+        return (client, tag) in owners
+
+    def _tell_acquired(self, client: Any, tag: int, *, write: bool) -> None:
+        tell_acquired(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
+
+    def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict, *, write: bool) -> None:
         """Reply now, unless the writer spins: his answer comes with the release."""
+        if verdict is Verdict.ACQUIRED:
+            self._tell_acquired(client, tag, write=write)
         if verdict is not Verdict.SPIN:
             self.mm.reply(at_ns, client, tag, ANSWERS[verdict])
 
@@ -132,6 +155,9 @@ class MmapSem(Part):
         for who, verdict in actions:
             client, tag = who
             when_ns = at_ns
+            if verdict is not Verdict.WAKE_RETRY and verdict is not Verdict.SLEEP:
+                # A spinner gets it as a writer, a sleeper as a reader.
+                self._tell_acquired(client, tag, write=verdict is Verdict.ACQUIRED)
             if verdict is Verdict.ACQUIRED:
                 when_ns = self._line.write(at_ns, client.cpu_id)
             elif verdict in WAKE_UPS:

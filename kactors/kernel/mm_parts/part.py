@@ -42,6 +42,10 @@ class Host(Protocol):
         """Answer a request."""
         ...
 
+    def must_hold_mmap_sem(self, client: Any, tag: int, act: str, *, write: bool) -> None:
+        """Tell that the client does what needs mmap_sem."""
+        ...
+
     def end_write_section(self) -> None:
         """End all per-VMA write locks."""
         ...

@@ -10,6 +10,7 @@ from typing import Any
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.lockdep import PMD_LOCK, tell_acquired, tell_needed, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from protocols.allocation import SplitPage
 from protocols.base import Message
@@ -114,15 +115,22 @@ class Pmds(Part):
             entry.waiting.append((message, client, tag))
             return
         entry.owner, entry.since_ns = (client, tag), self.now_ns
+        tell_acquired(self.mm.engine, self.mm, PMD_LOCK, (client, tag), place=self._base(message.address))
         self.mm.reply(entry.line.write(self.now_ns, client.cpu_id), client, tag, entry.pmd)
 
     def _unlock(self, message: PmdUnlock, client: Any, tag: int) -> None:
-        del client, tag
         entry = self._entry(message.address)
+        tell_released(self.mm.engine, self.mm, PMD_LOCK, (client, tag), place=self._base(message.address))
+        if entry.owner != (client, tag):
+            return
         entry.owner = None
         while entry.waiting and entry.owner is None:  # an InstallTable does not keep the lock
             waiting, next_client, next_tag = entry.waiting.popleft()
             self.handlers()[type(waiting)](waiting, next_client, next_tag)
+
+    def _must_hold(self, address: int, client: Any, tag: int, act: str) -> None:
+        """Tell that the client changes an entry: it needs pmd_lock."""
+        tell_needed(self.mm.engine, self.mm, PMD_LOCK, (client, tag), act, place=self._base(address))
 
     def _install_table(self, message: InstallTable, client: Any, tag: int) -> None:
         entry = self._entry(message.address)
@@ -137,16 +145,16 @@ class Pmds(Part):
         self.mm.reply(done_ns, client, tag, TableInstalled(table=entry.pmd.table, used=used))
 
     def _clear(self, message: ClearPmd, client: Any, tag: int) -> None:
-        del client, tag
+        self._must_hold(message.address, client, tag, "clears the PMD")
         self._set(message.address, self._entry(message.address), PMD_NONE, collapsing=True)
 
     def _restore(self, message: RestorePmd, client: Any, tag: int) -> None:
-        del client, tag
+        self._must_hold(message.address, client, tag, "puts the PMD back")
         entry = self._entry(message.address)
         self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=message.table, pfn=-1))
 
     def _install_huge(self, message: InstallHuge, client: Any, tag: int) -> None:
-        del client, tag
+        self._must_hold(message.address, client, tag, "installs a huge PMD")
         entry = self._entry(message.address)
         if message.table_pfn >= 0:
             entry.table = self._new_table(self._base(message.address), message.table_pfn)
@@ -157,6 +165,7 @@ class Pmds(Part):
         self.mm.engine.emit(self.now_ns, self.mm, mapped)
 
     def _zap_huge(self, message: ZapHuge, client: Any, tag: int) -> None:
+        self._must_hold(message.address, client, tag, "zaps the huge PMD")
         entry = self._entry(message.address)
         done_ns = entry.line.write(self.now_ns, client.cpu_id)
         table = entry.deposited
@@ -167,6 +176,7 @@ class Pmds(Part):
 
     def _split_huge(self, message: SplitHuge, client: Any, tag: int) -> None:
         """split_huge_pmd: the deposited table maps the huge page's frames one by one."""
+        self._must_hold(message.address, client, tag, "splits the huge PMD")
         entry = self._entry(message.address)
         done_ns = entry.line.write(self.now_ns, client.cpu_id)
         if entry.pmd.state is PmdState.HUGE:

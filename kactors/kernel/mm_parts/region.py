@@ -12,9 +12,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from kactors.engine.actor import Handler
+from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.vma_tree import Vma
 from protocols.base import Message
 from protocols.scheduling import MUST_SLEEP
+from protocols.tracepoints import RangeMapped
 from protocols.vma import (
     ADJUST_DONE,
     AdjustDone,
@@ -70,11 +72,13 @@ class Regions:
     def _begin(self, change: _Change, cost_ns: int) -> None:
         """Make the areas unstable and complete the change after ``cost_ns``; sleep first while faults hold them."""
         vmas, client, tag = self._vmas, change.client, change.tag
+        vmas.mm.must_hold_mmap_sem(client, tag, "changes the VMA tree", write=True)
         if not vmas.lock_for_write(change.touched, (client, tag)):
             vmas.mm.reply(vmas.now_ns, client, tag, MUST_SLEEP)
             return
         for vma in change.touched:
             vma.sequence += 1
+        tell_acquired(vmas.mm.engine, vmas.mm, MM_RB_LOCK, (client, tag))
         self._change = change
         vmas.mm.engine.post(vmas.now_ns + cost_ns, vmas.mm, vmas.mm, ADJUST_DONE)
 
@@ -86,6 +90,7 @@ class Regions:
         answer = change.finish()
         for vma in change.touched:
             vma.sequence += 1
+        tell_released(self._vmas.mm.engine, self._vmas.mm, MM_RB_LOCK, (change.client, change.tag))
         self._vmas.mm.reply(self._vmas.now_ns, change.client, change.tag, answer)
         self._vmas.replay_postponed()
 
@@ -122,6 +127,10 @@ class Regions:
             # vma_start_write on the new area (H6): no per-VMA fault enters before mmap_sem is released.
             made.locked_at = self._vmas.mm.lock_sequence
             self._vmas.adopt(made)
+        engine, shift = self._vmas.mm.engine, self._vmas.machine.page_shift
+        if engine.listens(RangeMapped):
+            mapped = RangeMapped(first=wanted.start >> shift, last=-(-wanted.end >> shift))
+            engine.emit(engine.now_ns, self._vmas.mm, mapped)
         return RegionMapped(address=wanted.start, merged=below is not None or above is not None)
 
     def _absorb(self, vma: Vma, upper: Vma) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from kactors.kernel.mm_parts.region import Regions
 from kactors.kernel.vma_tree import Vma, VmaTree
@@ -110,6 +111,7 @@ class Vmas(Part):
     # --- handlers ----------------------------------------------------------------------------------------------------
 
     def _find_vma(self, message: FindVma, client: Any, tag: int) -> None:
+        self.mm.must_hold_mmap_sem(client, tag, "looks a VMA up with find_vma", write=False)
         vma = self.tree.find(message.address)
         if vma is None:
             self.mm.reply(self.now_ns + self.machine.find_vma_ns, client, tag, NO_VMA)
@@ -121,6 +123,8 @@ class Vmas(Part):
         if self._regions.changing:
             self._postponed.append((message, client, tag))
             return
+        tell_acquired(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
+        tell_released(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
         done_ns = self._rb_line.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
         vma = self.tree.find(message.address)
         if vma is None:

@@ -1,63 +1,105 @@
-"""A store that returned is there, unless its range was unmapped or discarded after it."""
+"""What was stored is there: no access misses the latest store, unless its range was unmapped or discarded after it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
 
-from kactors.engine.observer import Finding, Hearing, Observer
+from kactors.engine.observer import Finding, Hearing
 from kactors.kernel.pte import within
+from kactors.observers.properties.base import Property
 from protocols.base import Tracepoint
-from protocols.stop import Violation
-from protocols.tracepoints import MmPageAlloc, PageCopied, PageMapped, RangeDiscarded, UserStore
+from protocols.tracepoints import (
+    FramePutBack,
+    MmPageAlloc,
+    MmPageFree,
+    PageCopied,
+    PageMapped,
+    RangeDiscarded,
+    UserLoad,
+    UserStore,
+)
+
+Content: TypeAlias = tuple[int, int]
+"""A frame's content: the page that was stored to through it, and the number of that page's store."""
 
 
-class StoreLost(Observer):
+class StoreLost(Property):
     """Follows the latest store to each page through every frame that comes to hold the page.
 
-    A frame's content is the number of the last store that reached it; a freshly allocated one is zero.
+    A store through a stale TLB entry or page table goes to a frame that nobody will find; a load through one misses the
+    latest store, or reads another page's. The re-check of the PTE under its lock protects a store from a second page
+    (A10, C13), the flush before pages are freed or the zero page is replaced, from an access elsewhere (D3, F1 to F4),
+    isolation under the PTE lock, from a collapse that copies an older content (E5 to E7).
     """
 
+    name: ClassVar[str] = "store_lost"
+
     def __init__(self) -> None:
-        self._stores = 0
+        self._stores: dict[int, int] = {}
         self._expected: dict[int, int] = {}
-        self._content: dict[int, int] = {}
+        self._content: dict[int, Content] = {}
         self._discards: list[tuple[int, int]] = []
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
-        """Hear stores, copies, mappings and discards."""
+        """Hear accesses, copies, mappings and discards."""
         return {
             MmPageAlloc: self._zeroed,
             UserStore: self._store,
+            UserLoad: self._load,
             PageCopied: self._copied,
             PageMapped: self._mapped,
             RangeDiscarded: self._discarded,
+            MmPageFree: self._freed,
+            FramePutBack: self._freed,
         }
 
     def _store(self, at_ns: int, who: str, store: UserStore) -> Finding:
         lost = self._check(store.vpn, store.pfn, at_ns, f"{who} stores through its TLB")
-        self._stores += 1
-        self._expected[store.vpn] = self._content[store.pfn] = self._stores
+        number = self._stores[store.vpn] = self._stores.get(store.vpn, 0) + 1
+        self._expected[store.vpn] = number
+        self._content[store.pfn] = (store.vpn, number)
         return lost
 
+    def _load(self, at_ns: int, who: str, load: UserLoad) -> Finding:
+        lost = self._check(load.vpn, load.pfn, at_ns, f"{who} loads through its TLB")
+        if lost is not None:
+            return lost
+        page, _ = self._content.get(load.pfn, (load.vpn, 0))
+        if page == load.vpn:
+            return None
+        return self.violated(
+            f"page {load.vpn:#x}: {who} loads through its TLB at {at_ns} ns, frame {load.pfn}, which holds what was "
+            f"stored to page {page:#x}"
+        )
+
     def _zeroed(self, _at_ns: int, _who: str, alloc: MmPageAlloc) -> None:
-        self._content[alloc.pfn] = 0
+        self._content.pop(alloc.pfn, None)
+
+    def _freed(self, _at_ns: int, _who: str, freed: MmPageFree | FramePutBack) -> None:
+        """Whoever gets the frame next clears it first."""
+        for pfn in within(self._content, freed.pfn, freed.pfn + (1 << freed.order)):
+            del self._content[pfn]
 
     def _copied(self, _at_ns: int, _who: str, copied: PageCopied) -> None:
-        self._content[copied.target] = self._content.get(copied.source, 0) if copied.source >= 0 else 0
+        content = self._content.get(copied.source)
+        if content is None:
+            self._content.pop(copied.target, None)
+        else:
+            self._content[copied.target] = content
 
     def _mapped(self, at_ns: int, who: str, mapped: PageMapped) -> Finding:
-        for offset in range(1 << mapped.order):
-            lost = self._check(mapped.vpn + offset, mapped.pfn + offset, at_ns, f"{who} maps another frame")
+        for vpn in within(self._expected, mapped.vpn, mapped.vpn + (1 << mapped.order)):
+            lost = self._check(vpn, mapped.pfn + vpn - mapped.vpn, at_ns, f"{who} maps another frame")
             if lost is not None:
                 return lost
         return None
 
     def _check(self, vpn: int, pfn: int, at_ns: int, what: str) -> Finding:
-        expected = self._expected.get(vpn, 0)
-        if expected and self._content.get(pfn, 0) != expected and not self._being_discarded(vpn):
-            text = f"page {vpn:#x}: {what} at {at_ns} ns, frame {pfn}, which does not hold the latest store"
-            return Violation(property="store_lost", text=text)
-        return None
+        expected = self._expected.get(vpn)
+        if expected is None or self._content.get(pfn) == (vpn, expected) or self._being_discarded(vpn):
+            return None
+        return self.violated(f"page {vpn:#x}: {what} at {at_ns} ns, frame {pfn}, which does not hold the latest store")
 
     def _being_discarded(self, vpn: int) -> bool:
         return any(first <= vpn < last for first, last in self._discards)
