@@ -231,9 +231,12 @@ class KernelContext(Client):
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, VmWriteEnd(vma_id=vma_id))
 
-    async def vma_start_write(self, start: int, end: int) -> None:
-        """Write-lock every VMA in the range until mmap_sem is released; sleeps until their readers are gone."""
-        answer = await self.ask(self.directory.mm, VmaStartWrite(start=start, end=end))
+    async def vma_start_write(self, start: int, end: int, *, wait: bool = True) -> None:
+        """Write-lock every VMA in the range until mmap_sem is released; sleeps until their readers are gone.
+
+        Without ``wait`` it does not care for the readers, which is wrong.
+        """
+        answer = await self.ask(self.directory.mm, VmaStartWrite(start=start, end=end, wait=wait))
         if type(answer) is MustSleep:
             await self.sleep()
 

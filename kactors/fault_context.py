@@ -39,6 +39,8 @@ from protocols.vma import (
     VmaSequence,
     VmaSnapshot,
     VmaStartRead,
+    VmaWalked,
+    WalkVmas,
 )
 
 RECLAIM_RETRIES_MAX = 16
@@ -239,9 +241,13 @@ class FaultContext(KernelContext):
             self.spend(self.machine.atomic_ns)
             self.say(self.directory.mm, AnonVmaPrepare(vma_id=vma.vma_id))
 
-    async def vma_start_read(self, address: int) -> VmaReadLocked:
-        """Per-VMA locks H1, H7: RCU walk and read-trylock."""
-        locked: VmaReadLocked = await self.ask(self.directory.mm, VmaStartRead(address=address))
+    async def walk_vmas(self, address: int) -> VmaWalked:
+        """Per-VMA locks H1: the RCU walk."""
+        return cast(VmaWalked, await self.ask(self.directory.mm, WalkVmas(address=address)))
+
+    async def vma_start_read(self, vma: VmaSnapshot) -> VmaReadLocked:
+        """Per-VMA locks H7: become a reader of the VMA, if that is possible at once."""
+        locked: VmaReadLocked = await self.ask(self.directory.mm, VmaStartRead(vma_id=vma.vma_id))
         self.current.reads_vma = -1 if locked.vma is None else locked.vma.vma_id
         return locked
 

@@ -6,7 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from kactors.context import KernelContext
 from kactors.engine.errors import UsageError
@@ -41,6 +41,15 @@ class Check:
     dropped: Mapping[str, Any]
 
 
+WRITER_CHECKS: Final = (
+    Check("collapse_flush", "E4", "a collapse flushes once the PMD is cleared", {"collapse_flushes": False}),
+    Check("isolate_pte_lock", "E5", "a collapse isolates under the PTE lock", {"collapse_locks_ptes": False}),
+    Check("flush_before_free", "D3, D5", "pages are freed when no TLB holds them", {"unmap_flushes_first": False}),
+    Check("mprotect_flush", "D4", "a permission that is taken leaves the TLBs too", {"mprotect_flushes": False}),
+)
+"""What every kernel's writers do, whatever the policy; a policy that lists them can be had without them."""
+
+
 class FaultPolicy(ABC):
     """One fault protocol. A user's own policy is a subclass in a file of its own.
 
@@ -50,7 +59,11 @@ class FaultPolicy(ABC):
         drops: names of the base's checks that this class goes without.
         collapse_synchronizes: a collapse sends an empty IPI to all CPUs after its flush (since 6.1:
             tlb_remove_table_sync_one).
+        collapse_flushes: a collapse flushes all TLBs after it has cleared the PMD (E4).
+        collapse_locks_ptes: a collapse isolates the pages under the PTE lock (E5).
         munmap_downgrades: munmap keeps mmap_sem as a reader only while it clears page tables (since 4.20).
+        unmap_flushes_first: munmap and MADV_DONTNEED free pages after the flush, not before (D3, D5).
+        mprotect_flushes: mprotect flushes what has lost a permission (D4).
     """
 
     name: ClassVar[str]
@@ -58,6 +71,10 @@ class FaultPolicy(ABC):
     drops: ClassVar[tuple[str, ...]] = ()
     munmap_downgrades: ClassVar[bool] = False
     collapse_synchronizes: ClassVar[bool] = False
+    collapse_flushes: ClassVar[bool] = True
+    collapse_locks_ptes: ClassVar[bool] = True
+    unmap_flushes_first: ClassVar[bool] = True
+    mprotect_flushes: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Put in the place of each dropped check what its Check says."""
@@ -78,6 +95,14 @@ class FaultPolicy(ABC):
             there = ", ".join(check.name for check in cls.checks) or "none that can be dropped"
             raise UsageError(f"{getattr(cls, 'name', cls.__name__)} has no check {name}; it has {there}")
         return tuple(check for check in cls.checks if check.name in wanted)
+
+    def transient_pages_max(self, cpus: int, threads: int) -> int | None:
+        """Return how many pages may be allocated and not mapped yet at one moment; None: the policy states nothing.
+
+        The property transient_bound holds a run to it. ``threads`` counts all of the process.
+        """
+        del cpus, threads
+        return None
 
     @abstractmethod
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:

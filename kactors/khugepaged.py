@@ -52,6 +52,16 @@ class Writer(Protocol):
         """Whether a collapse interrupts all CPUs once more after its flush."""
         ...
 
+    @property
+    def collapse_flushes(self) -> bool:
+        """Whether a collapse flushes at all (E4)."""
+        ...
+
+    @property
+    def collapse_locks_ptes(self) -> bool:
+        """Whether a collapse isolates pages under the PTE lock (E5)."""
+        ...
+
     async def collapse_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """Before the collapse."""
 
@@ -213,29 +223,36 @@ class Khugepaged(KernelContext):
         mm = self.directory.mm
         await self.pmd_lock(address)
         self.say(mm, ClearPmd(address=address), TAG)
-        if self.machine.tlb == "tlbie":
-            await self.synchronize()  # serialize_against_pte_lookup F8, and only then the invalidation
-        await self.flush_tlb(address, address + self.machine.pmd_size)
-        if self.machine.tlb == "ipi" and writer.collapse_synchronizes:
-            await self.synchronize(range(self.machine.cpus))  # tlb_remove_table_sync_one
+        if writer.collapse_flushes:
+            await self._flush(address, writer)
         self.pmd_unlock(address)
 
-        await self.pte_lock(pmd.table, address)
+        if writer.collapse_locks_ptes:
+            await self.pte_lock(pmd.table, address)
         scanned: PtesScanned = await self.ask(self.ptl(pmd.table), SCAN_PTES)
         status = self._judge(scanned)
-        if status:
+        if not status:
+            self.note(PagesIsolated(address=address, table=pmd.table))
+        if writer.collapse_locks_ptes:
             self.pte_unlock(pmd.table)
+        if status:
             await self.pmd_lock(address)
             self.say(mm, RestorePmd(address=address, table=pmd.table), TAG)
             self.pmd_unlock(address)
             return status
-        self.note(PagesIsolated(address=address, table=pmd.table))
-        self.pte_unlock(pmd.table)
         await self._copy(address, pmd.table, scanned, huge_pfn)
         await self.pmd_lock(address)
         self.say(mm, InstallHuge(address=address, pfn=huge_pfn, table_pfn=-1), TAG)
         self.pmd_unlock(address)
         return "succeeded"
+
+    async def _flush(self, address: int, writer: Writer) -> None:
+        """E4: no CPU keeps a translation, and none is still walking: each takes an IPI."""
+        if self.machine.tlb == "tlbie":
+            await self.synchronize()  # serialize_against_pte_lookup F8, and only then the invalidation
+        await self.flush_tlb(address, address + self.machine.pmd_size)
+        if self.machine.tlb == "ipi" and writer.collapse_synchronizes:
+            await self.synchronize(range(self.machine.cpus))  # tlb_remove_table_sync_one
 
     async def _copy(self, address: int, table: int, scanned: PtesScanned, huge_pfn: int) -> None:
         """E7: copy what is mapped, clear the rest, clear the old PTEs, free the old pages."""

@@ -279,6 +279,14 @@ class RangeUnmapped(Tracepoint, sender=("cpu",)):
     last: Vpn
 
 
+class RangeProtected(Tracepoint, sender=("cpu",)):
+    """What mmap or mprotect makes of first..last-1: stores may go there from now on, or none may any more."""
+
+    first: Vpn
+    last: Vpn
+    writable: bool
+
+
 class FrameTaken(Tracepoint, sender=WHO):
     """kmem:mm_page_alloc for anything but one fault's small page (MmPageAlloc): a page table, a huge page."""
 

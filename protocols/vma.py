@@ -101,14 +101,30 @@ class VmWriteEnd(Message, sender=CLIENTS, receiver=("mm",)):
     vma_id: VmaId
 
 
-class VmaStartRead(Message, sender=("cpu",), receiver=("mm",), reply=("VmaReadLocked",)):
-    """Per-VMA locks H1, H2, H7: RCU walk and read-trylock of the VMA."""
+class WalkVmas(Message, sender=("cpu",), receiver=("mm",), reply=("VmaWalked",)):
+    """Per-VMA locks H1: find the VMA under rcu_read_lock, which keeps it from being freed but not from changing."""
 
     address: Address
 
 
+class VmaWalked(Message, sender=("mm",), receiver=("cpu",)):
+    """The VMA that holds the address, or None; ``writer``: its vm_lock_seq says that a writer owns it."""
+
+    vma: VmaSnapshot | None
+    writer: bool
+
+
+class VmaStartRead(Message, sender=("cpu",), receiver=("mm",), reply=("VmaReadLocked",)):
+    """Per-VMA locks H7: count oneself into vm_refcnt, unless the VMA is detached or a writer is entering."""
+
+    vma_id: VmaId
+
+
 class VmaReadLocked(Message, sender=("mm",), receiver=("cpu",)):
-    """The locked VMA; None when it is missing, detached, or being written (then ``writer`` is true)."""
+    """The VMA as it is, with its reader counted; None: detached, or a writer is entering (then ``writer`` is true).
+
+    With a VMA, ``writer`` is what its vm_lock_seq says now.
+    """
 
     vma: VmaSnapshot | None
     writer: bool
@@ -121,10 +137,14 @@ class VmaEndRead(Message, sender=("cpu",), receiver=("mm",)):
 
 
 class VmaStartWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("VmaWriteLocked", "MustSleep")):
-    """Per-VMA locks H5, H8: lock every VMA in the range for writing; sleeps until their readers are gone."""
+    """Per-VMA locks H5, H8: lock every VMA in the range for writing; sleeps until their readers are gone.
+
+    Without ``wait`` it does not care for them.
+    """
 
     start: Address
     end: Address
+    wait: bool
 
 
 class VmaWriteLocked(Message, sender=("mm",), receiver=CLIENTS):

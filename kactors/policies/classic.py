@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from kactors.fault_context import FaultContext
-from kactors.fault_policy import Check, FaultPath, FaultPolicy
+from kactors.fault_policy import WRITER_CHECKS, Check, FaultPath, FaultPolicy
 from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
 from protocols.page_table import PmdState
@@ -38,7 +38,12 @@ class Classic(FaultPolicy):
     """BASE in the review mail's tables."""
 
     name: ClassVar[str] = "classic"
-    checks: ClassVar[tuple[Check, ...]] = (PTE_SAME,)
+    checks: ClassVar[tuple[Check, ...]] = (PTE_SAME, *WRITER_CHECKS)
+
+    def transient_pages_max(self, cpus: int, threads: int) -> int | None:
+        """A8: one page a fault, before the PTE lock. A thread may sleep there (G3), so CPUs are no bound (G5)."""
+        del cpus
+        return threads
 
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """A2: under mmap_sem, whatever happens."""

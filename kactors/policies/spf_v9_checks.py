@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
-from kactors.fault_policy import Check
+from kactors.fault_policy import WRITER_CHECKS, Check
 from kactors.policies.classic import never_looked
 from protocols.vma import VmaSnapshot
 
@@ -86,4 +86,5 @@ CHECKS: Final = (
         "a collapse is a write section",
         {"collapse_begin": no_section, "collapse_end": no_section},
     ),
+    *WRITER_CHECKS,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
 from kactors.syscalls.unmap import change_protection, detach_tables, finish_unmap, unmap_vmas
-from protocols.tracepoints import RangeUnmapped
+from protocols.tracepoints import RangeProtected, RangeUnmapped
 from protocols.vma import (
     DetachRegion,
     MergeRegion,
@@ -32,6 +32,8 @@ async def mmap(
     await cpu.down_write()
     request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
+    if mapped.address >= 0 and not writable:
+        _note_protection(cpu, mapped.address, mapped.address + length, writable=False)
     await cpu.up_write()
     return mapped.address
 
@@ -47,7 +49,7 @@ async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     if region.vmas:
         gather = await unmap_vmas(cpu, policy, region.vmas, start, end)
         await detach_tables(cpu, start, end, gather)
-        await finish_unmap(cpu, start, end, gather)
+        await finish_unmap(cpu, policy, start, end, gather)
         if cpu.engine.listens(RangeUnmapped):
             shift = cpu.machine.page_shift
             cpu.note(RangeUnmapped(first=start >> shift, last=-(-end >> shift)))
@@ -62,15 +64,25 @@ async def mprotect(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, reada
     The kernel tries to merge first; the result is the same areas.
     """
     await cpu.down_write()
+    if writable:
+        _note_protection(cpu, start, end, writable=True)
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
     for vma in region.vmas:
         await policy.write_begin(cpu, vma)
         set_flags(cpu, vma, readable=readable, writable=writable, hugepage=vma.hugepage)
         if not writable:
-            await change_protection(cpu, vma.start, vma.end, writable=False)
+            await change_protection(cpu, policy, vma.start, vma.end, writable=False)
         await policy.write_end(cpu, vma)
     await cpu.ask_until_served(cpu.directory.mm, MergeRegion(start=start, end=end))
+    if not writable:
+        _note_protection(cpu, start, end, writable=False)
     await cpu.up_write()
+
+
+def _note_protection(cpu: Cpu, start: int, end: int, *, writable: bool) -> None:
+    if cpu.engine.listens(RangeProtected):
+        shift = cpu.machine.page_shift
+        cpu.note(RangeProtected(first=start >> shift, last=-(-end >> shift), writable=writable))
 
 
 def set_flags(cpu: Cpu, vma: VmaSnapshot, *, readable: bool, writable: bool, hugepage: bool) -> None:
@@ -105,5 +117,5 @@ async def madvise_dontneed(cpu: Cpu, policy: FaultPolicy, start: int, end: int) 
         vmas.append(vma)
         address = vma.end
     gather = await unmap_vmas(cpu, policy, vmas, start, end)
-    await finish_unmap(cpu, start, end, gather)
+    await finish_unmap(cpu, policy, start, end, gather)
     await cpu.up_read()

@@ -125,23 +125,30 @@ async def detach_tables(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
     gather.tables.extend(detached.tables)
 
 
-async def finish_unmap(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
+async def finish_unmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int, gather: Gather) -> None:
     """tlb_finish_mmu: flush what is not flushed yet, then free pages, then page tables."""
     freed_tables = bool(gather.tables)
+    if not policy.unmap_flushes_first:
+        await _free_pages(cpu, gather)
     if freed_tables or gather.unflushed_from >= 0:
         await cpu.flush_tlb(start, end)
     _note_discard(cpu, start, end, done=True)
     if freed_tables and cpu.machine.tlb == "tlbie":
         # Nobody was interrupted, so a walker with irqs off may still be inside: stands for the RCU-sched grace period.
         await cpu.synchronize()
-    await cpu.free_pages(tuple(gather.pfns))
-    if gather.huge:
-        await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
+    if policy.unmap_flushes_first:
+        await _free_pages(cpu, gather)
     for table in gather.tables:
         await cpu.put_page(await cpu.free_table(table))
 
 
-async def change_protection(cpu: Cpu, start: int, end: int, *, writable: bool) -> None:
+async def _free_pages(cpu: Cpu, gather: Gather) -> None:
+    await cpu.free_pages(tuple(gather.pfns))
+    if gather.huge:
+        await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
+
+
+async def change_protection(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, writable: bool) -> None:
     """D4: set the permission of every present PTE in the range, and flush when one lost some."""
     changed = 0
     for first, last in pmd_ranges(cpu, start, end):
@@ -155,5 +162,5 @@ async def change_protection(cpu: Cpu, start: int, end: int, *, writable: bool) -
         protected: PtesProtected = await cpu.ask(cpu.ptl(table), request)
         cpu.pte_unlock(table)
         changed += protected.changed
-    if changed:
+    if changed and policy.mprotect_flushes:
         await cpu.flush_tlb(start, end)

@@ -26,6 +26,7 @@ from protocols.scheduling import MUST_SLEEP, RETRY
 from protocols.stop import BoundExceeded
 from protocols.vma import (
     NO_VMA,
+    VMA_WRITE_LOCKED,
     DetachRegion,
     FindVma,
     GetVma,
@@ -39,8 +40,11 @@ from protocols.vma import (
     VmaEndRead,
     VmaKind,
     VmaRead,
+    VmaReadLocked,
     VmaStartRead,
     VmaStartWrite,
+    VmaWalked,
+    WalkVmas,
 )
 from tests.actors.scenes import BASE, PAGE, PMD, Probe
 
@@ -198,13 +202,71 @@ def test_nothing_is_found_where_nothing_is_mapped():
 
 def test_the_wait_for_graph_names_a_vmas_readers():
     space = with_area()
-    (locked,) = space.say(VmaStartRead(address=BASE))
-    assert space.say(VmaStartWrite(start=BASE, end=BASE + PAGE), cpu=1) == [MUST_SLEEP]
+    (locked,) = read_locked(space)
+    assert space.say(WRITE_LOCK, cpu=1) == [MUST_SLEEP]
     assert space.holder(1).names == ("its readers",)
-    (refused,) = space.say(VmaStartRead(address=BASE), cpu=2)
+    (refused,) = space.say(VmaStartRead(vma_id=locked.vma.vma_id), cpu=2)
     assert (refused.vma, refused.writer) == (None, True)
     space.say(VmaEndRead(vma_id=locked.vma.vma_id))
     assert space.holder(1) is None
+
+
+# --- per-VMA locks, step by step -------------------------------------------------------------------------------------
+
+WRITE_LOCK = VmaStartWrite(start=BASE, end=BASE + PAGE, wait=True)
+
+
+def read_locked(space, cpu=0):
+    (walked,) = space.say(WalkVmas(address=BASE), cpu=cpu)
+    return space.say(VmaStartRead(vma_id=walked.vma.vma_id), cpu=cpu)
+
+
+def test_a_walk_finds_the_area_and_its_writer_or_nothing():
+    space = with_area()
+    assert space.say(WalkVmas(address=BASE - PAGE)) == [VmaWalked(vma=None, writer=False)]
+    (free,) = space.say(WalkVmas(address=BASE))
+    space.say(WRITE_LOCK)
+    (owned,) = space.say(WalkVmas(address=BASE))
+    assert (free.writer, owned.writer) == (False, True)
+    assert free.vma == owned.vma
+
+
+def test_a_reader_that_comes_after_the_writer_has_drained_sees_it_when_it_looks_again():
+    space = with_area()
+    (walked,) = space.say(WalkVmas(address=BASE), cpu=1)
+    space.say(WRITE_LOCK)
+    (locked,) = space.say(VmaStartRead(vma_id=walked.vma.vma_id), cpu=1)
+    assert (walked.writer, locked.vma is not None, locked.writer) == (False, True, True)
+    assert space.say(WRITE_LOCK) == [VMA_WRITE_LOCKED], "it is the writer's already: who is inside is about to leave"
+
+
+def test_a_writer_that_does_not_wait_shares_the_area_with_its_readers():
+    space = with_area()
+    read_locked(space, cpu=1)
+    assert space.say(VmaStartWrite(start=BASE, end=BASE + PAGE, wait=False)) == [VMA_WRITE_LOCKED]
+
+
+def test_between_walk_and_lock_the_area_may_leave_the_tree_and_be_freed():
+    space = with_area()
+    (walked,) = space.say(WalkVmas(address=BASE), cpu=1)
+    start_read = VmaStartRead(vma_id=walked.vma.vma_id)
+    space.say(DetachRegion(start=BASE, end=BASE + 10 * PAGE))
+    assert space.say(start_read, cpu=1) == [VmaReadLocked(vma=None, writer=False)]
+    space.say(PutVma(vma_id=walked.vma.vma_id))
+    assert space.say(start_read, cpu=1) == [VmaReadLocked(vma=None, writer=False)]
+
+
+def test_a_reader_keeps_a_detached_area_until_it_has_looked_and_left():
+    space = with_area()
+    (walked,) = space.say(WalkVmas(address=BASE), cpu=1)
+    space.say(DetachRegion(start=BASE, end=BASE + 10 * PAGE), run=False)
+    space.cpus[1].say(space.engine.now_ns + 1, space.mm, VmaStartRead(vma_id=walked.vma.vma_id))
+    space.run()
+    vma_id = walked.vma.vma_id
+    space.say(PutVma(vma_id=vma_id))
+    assert vma_id in space.mm.vmas._by_id
+    space.say(VmaEndRead(vma_id=vma_id), cpu=1)
+    assert vma_id not in space.mm.vmas._by_id
 
 
 def test_mmap_fails_where_no_gap_is_left():

@@ -50,12 +50,12 @@ def test_the_first_fault_of_an_area_needs_mmap_lock():
     assert result.fault_paths == {"classic": 1, "vma_lock": 1}
 
 
-def test_a_hole_is_a_miss_and_then_a_segfault():
+def test_a_hole_is_an_abort_and_then_a_segfault():
     async def bad(thread):
         assert not await thread.touch(0x1000)
 
     _, result = played(bad, policy="per-vma")
-    assert vmstat(result) == {"vma_lock_miss": 1}
+    assert vmstat(result) == {"vma_lock_abort": 1}
     assert result.fault_paths == {"sigsegv": 1}
 
 

@@ -30,8 +30,10 @@ from protocols.vma import (
     VmaSequence,
     VmaStartRead,
     VmaStartWrite,
+    VmaWalked,
     VmWriteBegin,
     VmWriteEnd,
+    WalkVmas,
 )
 
 MMAP_BASE = 0x7F00_0000_0000
@@ -62,6 +64,7 @@ class Vmas(Part):
             VmWriteBegin: self._write_begin,
             VmWriteEnd: self._write_end,
             SetVmaFlags: self._set_flags,
+            WalkVmas: self._walk,
             VmaStartRead: self._start_read,
             VmaEndRead: self._end_read,
             VmaStartWrite: self._start_write,
@@ -88,15 +91,20 @@ class Vmas(Part):
     def drop(self, vma: Vma) -> None:
         """Drop one reference; the last one frees the area."""
         vma.references -= 1
-        if vma.references == 0:
+        self._free_unused(vma)
+
+    def _free_unused(self, vma: Vma) -> None:
+        """Free an area that neither a reference nor a reader keeps."""
+        if vma.references == 0 and vma.readers == 0:
             del self._by_id[vma.vma_id]
             del self._lines[vma.vma_id]
 
-    def lock_for_write(self, vmas: list[Vma], who: Who) -> bool:
+    def lock_for_write(self, vmas: list[Vma], who: Who, *, wait: bool = True) -> bool:
         """vma_start_write on each: False when readers are inside; ``who`` is woken once they are gone."""
         for vma in vmas:
-            vma.locked_at = self.mm.lock_sequence
-            vma.writer_waits = vma.readers > 0
+            if vma.locked_at != self.mm.lock_sequence:  # else it is ours already: who reads it is about to leave
+                vma.locked_at = self.mm.lock_sequence
+                vma.writer_waits = wait and vma.readers > 0
         if any(vma.writer_waits for vma in vmas):
             self._writers.append((who, vmas))
             return False
@@ -168,18 +176,30 @@ class Vmas(Part):
         vma = self._by_id[message.vma_id]
         vma.readable, vma.writable, vma.hugepage = message.readable, message.writable, message.hugepage
 
-    def _start_read(self, message: VmaStartRead, client: Any, tag: int) -> None:
+    def _walk(self, message: WalkVmas, client: Any, tag: int) -> None:
         vma = self.tree.find(message.address)
         walked_ns = self.now_ns + self.machine.find_vma_ns
         if vma is None:
-            self.mm.reply(walked_ns, client, tag, VmaReadLocked(vma=None, writer=False))
-        elif vma.locked_at == self.mm.lock_sequence or vma.writer_waits:
-            done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id)
+            self.mm.reply(walked_ns, client, tag, VmaWalked(vma=None, writer=False))
+            return
+        writer = vma.locked_at == self.mm.lock_sequence
+        # Who goes on counts himself into vm_refcnt, in the same cache line: that pays for both.
+        done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id) if writer else walked_ns
+        self.mm.reply(done_ns, client, tag, VmaWalked(vma=vma.snapshot(), writer=writer))
+
+    def _start_read(self, message: VmaStartRead, client: Any, tag: int) -> None:
+        vma = self._by_id.get(message.vma_id)
+        if vma is None or not vma.attached:
+            # Freed, or about to be. SLAB_TYPESAFE_BY_RCU: the count may be read even so, and is 0.
+            self.mm.reply(self.now_ns, client, tag, VmaReadLocked(vma=None, writer=False))
+        elif vma.writer_waits:
+            done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
             self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=None, writer=True))
         else:
             vma.readers += 1
-            done_ns = self._lines[vma.vma_id].write(walked_ns, client.cpu_id)
-            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=vma.snapshot(), writer=False))
+            done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
+            writer = vma.locked_at == self.mm.lock_sequence
+            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=vma.snapshot(), writer=writer))
 
     def _end_read(self, message: VmaEndRead, client: Any, tag: int) -> None:
         del tag
@@ -189,6 +209,7 @@ class Vmas(Part):
         if vma.readers == 0 and vma.writer_waits:
             vma.writer_waits = False
             self._wake_writers(done_ns + self.machine.wake_ns)
+        self._free_unused(vma)
 
     def _wake_writers(self, at_ns: int) -> None:
         for entry in list(self._writers):
@@ -199,7 +220,7 @@ class Vmas(Part):
 
     def _start_write(self, message: VmaStartWrite, client: Any, tag: int) -> None:
         vmas = self.tree.overlapping(message.start, message.end)
-        if self.lock_for_write(vmas, (client, tag)):
+        if self.lock_for_write(vmas, (client, tag), wait=message.wait):
             self.mm.reply(self.now_ns + self.machine.atomic_ns * len(vmas), client, tag, VMA_WRITE_LOCKED)
         else:
             self.mm.reply(self.now_ns, client, tag, MUST_SLEEP)

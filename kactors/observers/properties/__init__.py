@@ -10,10 +10,12 @@ from kactors.observers.properties.lock_exclusion import LockExclusion
 from kactors.observers.properties.pte_in_unmapped_area import PteInUnmappedArea
 from kactors.observers.properties.pte_under_cleared_pmd import PteUnderClearedPmd
 from kactors.observers.properties.store_lost import StoreLost
+from kactors.observers.properties.store_to_read_only import StoreToReadOnly
 from kactors.user_file import class_from_file, names_a_file
 
 PROPERTIES: dict[str, type[Property]] = {
-    kind.name: kind for kind in (LockExclusion, StoreLost, PteInUnmappedArea, PteUnderClearedPmd, FreedTableTouched)
+    kind.name: kind
+    for kind in (LockExclusion, StoreLost, StoreToReadOnly, PteInUnmappedArea, PteUnderClearedPmd, FreedTableTouched)
 }
 """Where several break at one moment, the first of these stops the run."""
 
