@@ -165,6 +165,7 @@ def build(
     limits: Limits | None = None,
     workload: Workload | None = None,
     policy: FaultPolicy | None = None,
+    engine: Engine | None = None,
 ) -> System:
     """Make the actors of a scenario and post their first events.
 
@@ -174,6 +175,7 @@ def build(
         limits: when to stop; by default the scenario's.
         workload: replaces the scenario's workload.
         policy: replaces the scenario's policy.
+        engine: replaces the engine that would be made of ``choices`` and ``limits``.
 
     Raises:
         UsageError: the scenario names something that does not exist.
@@ -181,7 +183,7 @@ def build(
     machine = load_machine(scenario.machine, cpus=scenario.cpus, costs=scenario.costs)
     policy = policy or load_policy(scenario.policy)
     workload = workload or load_workload(scenario.workload, scenario.options)
-    engine = Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
+    engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     directory = Directory(machine)
     cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))
     directory.cpus = cpus
@@ -222,6 +224,8 @@ async def _main(system: System, thread: UserThread) -> None:
     thread.cpu.note(WorkersStarted(workers=system.workers))
     for number in range(1, system.workers + 1):
         thread.start(number)
+    for address in system.workload.collapses():
+        system.outside().collapse(system.khugepaged, address)
 
 
 async def _work(system: System, thread: UserThread) -> None:

@@ -137,6 +137,14 @@ class RecordDone(Tracepoint, sender=("cpu",)):
     thread: Count
 
 
+class RegisterSet(Tracepoint, sender=("cpu",)):
+    """A thread of a litmus test tells what it saw, under the name that the test's outcomes have it by."""
+
+    thread: Count
+    register_name: str
+    value: str
+
+
 class WorkersStarted(Tracepoint, sender=("cpu",)):
     """The single-threaded set-up is over: from here on the workload is measured."""
 

@@ -10,7 +10,16 @@ from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
 from kactors.syscalls import address_space
 from protocols.page_table import PmdState
-from protocols.tracepoints import FaultDone, PageFaultUser, RecordDone, SyscallDone, TlbWalk, UserLoad, UserStore
+from protocols.tracepoints import (
+    FaultDone,
+    PageFaultUser,
+    RecordDone,
+    RegisterSet,
+    SyscallDone,
+    TlbWalk,
+    UserLoad,
+    UserStore,
+)
 from protocols.vma import VmaKind
 
 
@@ -50,6 +59,11 @@ class UserThread:
     def record_done(self) -> None:
         """Count one unit of the workload's own result."""
         self.cpu.note(RecordDone(thread=self.number))
+
+    def note(self, register: str, value: object) -> None:
+        """Tell what was seen: a litmus test's outcome is what its registers hold at the end."""
+        if self.cpu.engine.listens(RegisterSet):
+            self.cpu.note(RegisterSet(thread=self.number, register_name=register, value=str(value)))
 
     # --- memory accesses ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -45,6 +45,10 @@ class Workload(ABC):
     @abstractmethod
     async def work(self, thread: UserThread) -> None:
         """What worker ``thread.number`` (1, 2, ...) does; returning ends the thread."""
+
+    def collapses(self) -> Sequence[int]:
+        """Return addresses whose PMD ranges khugepaged is told to collapse, once each, while the workers run."""
+        return ()
 
     def notes(self) -> list[str]:
         """Return what a reader of the result should know."""

@@ -1,0 +1,195 @@
+"""Which moves may change places: what each of them reads and writes.
+
+Two moves are independent when no actor takes a message in both, or when a server takes messages that touch different
+things of it, or only read them. What a message touches at a server is declared here; a class that is not named touches
+all of the server, so a new message is never wrongly independent. ``tests/checker/test_dependence.py`` holds the
+declarations against the actors themselves, in every state that searches come to.
+
+What an observer judges is memory too: tracepoints that name the same page, frame, area, table or lock do not commute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from kactors.checker.automata import Vocabulary
+from kactors.checker.space import Happening
+from protocols import allocation, mmap_sem, page_table, tlb, vma
+from protocols.base import Message, Unit
+
+READ: Final = 0
+WRITE: Final = 1
+COUNT: Final = 2
+"""Adds to something: commutes with itself, but neither with reading nor with writing."""
+
+Touch = tuple[Any, int]
+"""(what, READ | WRITE | COUNT)."""
+
+_SEM: Final = (("mmap_sem", WRITE),)
+_LOOK: Final = (("tree", READ), ("vm_sequence", READ), ("vma flags", READ))
+_CHANGE: Final = tuple((what, WRITE) for what in ("tree", "vm_sequence", "vma flags", "vm_ref_count", "vma locks"))
+_REFERS: Final = ("vm_ref_count", READ)
+"""Uses a VMA that is there as long as somebody has a reference."""
+_PMD: Final = (("pmd", WRITE),)
+
+TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
+    mmap_sem.DownRead: _SEM,
+    mmap_sem.DownWrite: _SEM,
+    mmap_sem.RetryWrite: _SEM,
+    mmap_sem.StopSpinning: _SEM,
+    mmap_sem.UpRead: _SEM,
+    # The per-VMA write locks end with it.
+    mmap_sem.UpWrite: (*_SEM, ("vma locks", WRITE)),
+    mmap_sem.DowngradeWrite: (*_SEM, ("vma locks", WRITE)),
+    mmap_sem.OwnerSleeps: _SEM,
+    mmap_sem.OwnerRuns: _SEM,
+    vma.FindVma: _LOOK,
+    vma.GetVma: (*_LOOK, ("vm_ref_count", COUNT)),
+    vma.PutVma: (("vm_ref_count", WRITE),),
+    vma.ReadVma: (*_LOOK, _REFERS),
+    vma.ReadSequence: (("vm_sequence", READ), ("tree", READ), _REFERS),
+    vma.VmWriteBegin: (("vm_sequence", WRITE), _REFERS),
+    vma.VmWriteEnd: (("vm_sequence", WRITE), _REFERS),
+    vma.SetVmaFlags: (("vma flags", WRITE), _REFERS),
+    vma.AnonVmaPrepare: (("vma flags", WRITE), _REFERS),
+    vma.VmaStartRead: (*_LOOK, ("vma locks", WRITE)),
+    vma.VmaEndRead: (("vma locks", WRITE), _REFERS),
+    vma.VmaStartWrite: (("tree", READ), ("vma locks", WRITE)),
+    vma.MmapRegion: _CHANGE,
+    vma.SplitRegion: _CHANGE,
+    vma.DetachRegion: _CHANGE,
+    vma.MergeRegion: _CHANGE,
+    vma.AdjustDone: _CHANGE,
+    vma.SpfEnter: (("speculations", WRITE),),
+    vma.SpfExit: (("speculations", WRITE),),
+    tlb.JoinMm: (("mm_cpumask", WRITE),),
+    tlb.LeaveMm: (("mm_cpumask", WRITE),),
+    tlb.FlushTlb: (("mm_cpumask", WRITE),),
+    tlb.ReadCpumask: (("mm_cpumask", READ),),
+    page_table.ReadPmd: (("pmd", READ),),
+    page_table.PmdLock: (("pmd_lock", WRITE), ("pmd", READ)),
+    # Whoever waits is let in by the release, and some change the entry at once.
+    page_table.PmdUnlock: (("pmd_lock", WRITE), *_PMD),
+    page_table.InstallTable: (("pmd_lock", WRITE), *_PMD),
+    page_table.ClearPmd: _PMD,
+    page_table.RestorePmd: _PMD,
+    page_table.InstallHuge: _PMD,
+    page_table.ZapHuge: _PMD,
+    page_table.SplitHuge: _PMD,
+    page_table.DetachTables: (("tree", READ), *_PMD),
+    page_table.NextScanRange: (("tree", READ), ("vma flags", READ), ("pmd", READ)),
+    page_table.ReadPte: (("pte", READ),),
+    page_table.LockPte: (("pte_lock", WRITE), ("pte", READ)),
+    page_table.TrylockPte: (("pte_lock", WRITE), ("pte", READ)),
+    page_table.UnlockPte: (("pte_lock", WRITE), ("pte", READ)),
+    page_table.SetPte: (("pte_lock", READ), ("pte", WRITE)),
+    page_table.ZapPtes: (("pte_lock", READ), ("pte", WRITE)),
+    page_table.ProtectPtes: (("pte_lock", READ), ("pte", WRITE)),
+    page_table.ScanPtes: (("pte", READ),),
+    page_table.FillTable: (("pte", WRITE),),
+    allocation.SplitPage: (("zone", WRITE),),
+}
+
+ALL: Final = "all of it"
+NAMED: Final = {
+    "page frame number": "pfn",
+    "virtual page number": "vpn",
+    "page table number, -1 = none": "table",
+    "vma number": "vma",
+}
+"""Units of a tracepoint's fields that say which thing it is about."""
+
+
+class Dependence:
+    """Judges pairs of happenings.
+
+    Args:
+        vocabulary: what the numbers in happenings mean.
+        clients: numbers of the actors that run threads.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, clients: Iterable[int]) -> None:
+        self._vocabulary = vocabulary
+        self._clients = frozenset(clients)
+        self._effects: dict[Any, int] = {}
+        self._touches: list[dict[Any, int]] = []
+        self._numbers: dict[frozenset[Touch], int] = {}
+        self._judged: dict[tuple[int, int], bool] = {}
+
+    def effect(self, happening: Happening) -> int:
+        """Return a number for what a happening touches, to be judged by ``dependent``."""
+        key = (happening.took, happening.told)
+        known = self._effects.get(key)
+        if known is None:
+            touches = frozenset([*self._taking(happening.took), *self._telling(happening.told)])
+            known = self._numbers.setdefault(touches, len(self._touches))
+            if known == len(self._touches):
+                self._touches.append(_strongest(touches))
+            self._effects[key] = known
+        return known
+
+    def dependent(self, one: int, other: int) -> bool:
+        """Return whether two effects must keep their order."""
+        known = self._judged.get((one, other))
+        if known is None:
+            mine, theirs = self._touches[one], self._touches[other]
+            known = any(
+                what in theirs and (how, theirs[what]) not in ((READ, READ), (COUNT, COUNT))
+                for what, how in mine.items()
+            )
+            self._judged[one, other] = self._judged[other, one] = known
+        return known
+
+    def apart(self, effect: int, others: Iterable[int]) -> bool:
+        """Return whether an effect depends on none of the others."""
+        return not any(self.dependent(effect, other) for other in others)
+
+    def _taking(self, took: tuple[tuple[int, int], ...]) -> Iterator[Touch]:
+        for actor, item in took:
+            message = self._vocabulary.items[item][2]
+            if actor in self._clients:
+                yield (actor, ALL), COUNT if isinstance(message, tlb.IpiAck) else WRITE
+            elif (touches := TOUCHES.get(type(message))) is None:
+                yield (actor, ALL), WRITE
+            else:
+                yield (actor, ALL), READ
+                for what, how in touches:
+                    yield (actor, what), how
+
+    def _telling(self, told: tuple[int, ...]) -> Iterator[Touch]:
+        for telling in told:
+            for who, tracepoint in self._vocabulary.tellings[telling]:
+                yield from judged_memory(who, tracepoint)
+
+
+def _strongest(touches: Iterable[Touch]) -> dict[Any, int]:
+    """Return one mode for each thing: reading and counting it at once is writing it."""
+    modes: dict[Any, int] = {}
+    for what, how in touches:
+        modes[what] = how if modes.get(what, how) == how else WRITE
+    return modes
+
+
+def judged_memory(who: str, tracepoint: Message) -> Iterator[Touch]:
+    """Yield what observers may relate a tracepoint to; one that names nothing is about whoever tells it."""
+    fields = tracepoint.__dict__
+    named = [
+        (unit, fields[name])
+        for name, field in type(tracepoint).model_fields.items()
+        if (unit := _unit(field)) is not None
+    ]
+    if "first" in fields and "last" in fields:
+        named = [("vpn", number) for number in range(fields["first"], fields["last"])]
+    elif "order" in fields:
+        named = [(unit, number + offset) for unit, number in named for offset in range(1 << fields["order"])]
+    if "lock" in fields:
+        named.append(("lock", fields["lock"]))
+    for unit, number in named or [("about", who)]:
+        yield (unit, number), WRITE
+
+
+def _unit(field: FieldInfo) -> str | None:
+    return next((NAMED.get(part.name) for part in field.metadata if isinstance(part, Unit)), None)

@@ -1,0 +1,114 @@
+"""Where every search of a scenario begins: the machine after its set-up, and the messages that set it going."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from kactors.checker.bench import Bench
+from kactors.engine.errors import UsageError
+from kactors.engine.observer import Observer
+from kactors.fault_policy import FaultPolicy
+from kactors.scheduler import IDLE
+from kactors.system import System, build
+from kactors.workloads import Workload
+from protocols.base import Message
+from protocols.host import CollapseRange
+from protocols.machine import Machine
+from protocols.scenario import Scenario
+from protocols.scheduling import StartThread
+
+SET_UP_DELIVERIES_MAX = 20_000
+UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {"slice_ns": 1, "jitter_percent": 0}
+MEMORY_MIB = 8
+
+
+def untimed(scenario: Scenario) -> Scenario:
+    """Return the scenario on a machine in which nothing takes time."""
+    costs = {"memory_mib": MEMORY_MIB, "page_cache_mib": 0} | scenario.costs | UNTIMED
+    return scenario.model_copy(update={"costs": costs, "until_ns": None, "events_max": None})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A machine that has been set up, with what is under way to its actors.
+
+    Attributes:
+        system: the machine; its actors are templates, which ``copy_of`` copies.
+        bench: their engine.
+        pending: (receiver, sender, tag, message), in the order in which they were said.
+        observers: what has watched the set-up.
+    """
+
+    system: System
+    bench: Bench
+    pending: tuple[tuple[Any, Any, int, Message], ...]
+    observers: tuple[Observer, ...]
+
+    def copy_of(self, actor: Any) -> Any:
+        """Return a copy of one actor as it is now. It shares with the template what cannot change."""
+        system = self.system
+        shared = [self.bench, system, system.policy, system.workload, system.machine, system.cpus[0].directory, IDLE]
+        shared += [other for other in self.bench.actors if other is not actor]
+        return copy.deepcopy(actor, {id(thing): thing for thing in shared})
+
+
+def set_up(
+    scenario: Scenario,
+    observers: tuple[Observer, ...],
+    *,
+    workload: Workload | None = None,
+    policy: FaultPolicy | None = None,
+    bench: Bench | None = None,
+) -> Origin:
+    """Build a machine and run its main thread alone, in the order in which things are said, until it has set up.
+
+    Raises:
+        UsageError: the scenario cannot be searched: it is wrong, or it has more threads than CPUs.
+    """
+    bench = bench or Bench()
+    bench.heard = frozenset(kind for observer in observers for kind in observer.tracepoints())
+    system = build(untimed(scenario), bench.given, workload=workload, policy=policy, engine=bench)
+    if system.workers > len(system.cpus):
+        raise UsageError(
+            f"{system.workers} threads on {len(system.cpus)} CPUs: a search has no time slices; "
+            "use at most a thread a CPU (threads, cpus)"
+        )
+    pending = _run_alone(bench)
+    hear_all(observers, bench.told)
+    return Origin(system, bench, tuple(pending), observers)
+
+
+def _run_alone(bench: Bench) -> list[tuple[Any, Any, int, Message]]:
+    """Deliver first in, first out, except what starts the workers; return that, and daemons' timers."""
+    held: list[tuple[Any, Any, int, Message]] = []
+    under_way = deque(bench.posts)
+    made = 0
+    bench.posts = []
+    while under_way:
+        receiver, sender, tag, message = under_way.popleft()
+        if isinstance(message, CollapseRange) or (isinstance(message, StartThread) and message.thread > 0):
+            held.append((receiver, sender, tag, message))
+            continue
+        receiver.receive((0, receiver, sender, tag, message))
+        under_way.extend(bench.posts)
+        bench.posts = []
+        made += 1
+        if made > SET_UP_DELIVERIES_MAX:
+            raise UsageError(
+                f"the set-up takes more than {SET_UP_DELIVERIES_MAX} deliveries: a search needs a small scenario"
+            )
+    return held + bench.timers
+
+
+def hear_all(observers: tuple[Observer, ...], told: list[tuple[str, Any]]) -> Any:
+    """Let observers hear what was told, in order; return the first finding."""
+    first = None
+    for name, tracepoint in told:
+        for observer in observers:
+            hear = observer.tracepoints().get(type(tracepoint))
+            finding = hear(0, name, tracepoint) if hear is not None else None
+            first = first or finding
+    return first

@@ -1,0 +1,1 @@
+"""Ways to choose schedules, one a file."""

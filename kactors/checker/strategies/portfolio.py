@@ -1,0 +1,71 @@
+"""Several strategies in turns, each round longer than the last: what is common is found soon, and in the end all is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
+
+from kactors.checker.dependence import Dependence
+from kactors.checker.space import Space
+from kactors.checker.strategies.exhaustive import Exhaustive
+from kactors.checker.strategies.strategy import Budget, End, Strategy
+from kactors.checker.strategies.walks import Delay, FairPct, Pos, RandomWalk, Walk
+
+FIRST_ROUND_SCHEDULES = 32
+FIRST_ROUND_MOVES = 4_000
+
+
+class Portfolio(Strategy):
+    """Random walk, fair PCT, POS and delay bounding, and the exhaustive search in between, which ends it all.
+
+    Turns are measured in schedules and moves, never in time: the same seed gives the same search.
+    """
+
+    name: ClassVar[str] = "portfolio"
+
+    def __init__(self, space: Space, budget: Budget, seed: int, dependence: Dependence) -> None:
+        super().__init__(space, budget)
+        self.exhaustive = Exhaustive(space, budget, dependence)
+        self.walks: tuple[Walk, ...] = (
+            RandomWalk(space, budget, seed),
+            FairPct(space, budget, seed),
+            Pos(space, budget, seed, dependence),
+            Delay(space, budget, seed),
+        )
+
+    def ends(self) -> Iterator[End]:
+        """Yield what the members yield, in turns."""
+        steps = self.exhaustive.steps()
+        turn = 0
+        while not self.exhaustive.complete and not self.exhausted():
+            for walk in self.walks:
+                walk.budget = replace(self.budget, schedules=walk.schedules + (FIRST_ROUND_SCHEDULES << turn))
+                yield from self._counted(walk.ends())
+            yield from self._counted(self._turn(steps, self.exhaustive.moves + (FIRST_ROUND_MOVES << turn)))
+            turn += 1
+        self._sum_up()
+
+    def _turn(self, steps: Iterator[End | None], moves: int) -> Iterator[End]:
+        """Let the exhaustive search go on to so many moves."""
+        for end in steps:
+            if end is not None:
+                yield end
+            if self.exhaustive.moves >= moves:
+                return
+
+    def _counted(self, ends: Iterator[End]) -> Iterator[End]:
+        for end in ends:
+            self._sum_up()
+            yield end
+            if self.exhausted():
+                return
+
+    def _sum_up(self) -> None:
+        members = (self.exhaustive, *self.walks)
+        self.schedules = sum(member.schedules for member in members)
+        self.moves = sum(member.moves for member in members)
+        self.depth = max(member.depth for member in members)
+        self.cut = sum(member.cut for member in members)
+        self.complete = self.exhaustive.complete
+        self.traces, self.states = self.exhaustive.traces, self.exhaustive.states

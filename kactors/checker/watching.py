@@ -1,0 +1,64 @@
+"""The observers of a search as one automaton: what they make of what is told is computed once for each state."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from kactors.checker.automata import Vocabulary
+from kactors.checker.frozen import Frozen, freeze
+from kactors.checker.origin import hear_all
+from kactors.engine.observer import Observer
+from protocols.stop import AnyStop
+
+
+class Watch:
+    """All observers of a search.
+
+    Args:
+        observers: as the set-up left them.
+        vocabulary: what the numbers of tellings mean.
+
+    Attributes:
+        first: their first state.
+    """
+
+    def __init__(self, observers: tuple[Observer, ...], vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._states: list[tuple[Observer, ...]] = []
+        self._known: dict[Frozen, int] = {}
+        self._heard: dict[tuple[int, int], tuple[int, AnyStop | None]] = {}
+        self._judged: dict[int, AnyStop | None] = {}
+        self.first = self._number(observers)
+
+    def hear(self, state: int, telling: int) -> tuple[int, AnyStop | None]:
+        """Return the state after a telling, and what was found in it."""
+        known = self._heard.get((state, telling))
+        if known is None:
+            known = self._heard[state, telling] = self._hear(state, telling)
+        return known
+
+    def judge(self, state: int) -> AnyStop | None:
+        """Return what the observers find at the end of a run that came to rest."""
+        if state not in self._judged:
+            observers = copy.deepcopy(self._states[state])
+            findings = [observer.finish(0) for observer in observers]
+            self._judged[state] = next((finding for finding in findings if finding is not None), None)
+        return self._judged[state]
+
+    def observers(self, state: int) -> tuple[Observer, ...]:
+        """Return the observers as they are in a state: to look at, not to tell anything."""
+        return self._states[state]
+
+    def _hear(self, state: int, telling: int) -> tuple[int, AnyStop | None]:
+        observers = copy.deepcopy(self._states[state])
+        finding: Any = hear_all(observers, list(self._vocabulary.tellings[telling]))
+        return self._number(observers), finding
+
+    def _number(self, observers: tuple[Observer, ...]) -> int:
+        key = freeze(observers)
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self._states)
+            self._states.append(observers)
+        return number

@@ -1,0 +1,97 @@
+"""What a search over interleavings tells: how much it covered, and what it found. Read back from JSON, too."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from protocols.base import Count
+from protocols.scenario import Scenario
+from protocols.stop import AnyStop
+
+Registers = tuple[tuple[str, str], ...]
+"""What the threads of a litmus test saw: (register, value), by register."""
+
+
+class Told(BaseModel):
+    """The base of what a search tells."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoryStep(Told):
+    """One delivery of a schedule.
+
+    Attributes:
+        sender: who said it.
+        receiver: who took it.
+        on: in whose column it stands: the CPU (or khugepaged) whose doing it is.
+        says: the message, in short.
+        effect: what became of it, where that is not plain: the answer, or what the receiver went on to do.
+        source: file and line of the code that said it, with the text of that line: the policy's own where it was one.
+        sleeping: it was taken while the receiver's irqs were off: it waits there.
+    """
+
+    sender: str
+    receiver: str
+    on: str
+    says: str
+    effect: str = ""
+    source: str = ""
+
+
+class Found(Told):
+    """A finding, with a schedule that leads to it.
+
+    Attributes:
+        stop: what was found.
+        schedule: one line that replays it.
+        story: its steps.
+        critical: the first step (from 0) after which every continuation fails; None when that was not computed.
+        shrunk_from: steps of the schedule before it was shrunk.
+        scenario: what it is a schedule of: after shrinking maybe a smaller one than was searched.
+    """
+
+    stop: AnyStop
+    schedule: str
+    story: tuple[StoryStep, ...]
+    critical: Count | None = None
+    shrunk_from: Count
+    scenario: Scenario
+
+
+class Searched(Told):
+    """What a search covered.
+
+    Attributes:
+        strategy: its name.
+        seed: of the strategies that draw.
+        complete: every interleaving was covered.
+        schedules: run to an end.
+        steps: deliveries made.
+        depth: deliveries of the longest schedule.
+        cut: schedules given up because they were too long.
+        states: different states seen.
+        traces: Mazurkiewicz traces, where they were counted.
+        interleavings: schedules that a depth-first search without reduction would run, where that was counted.
+        outcomes: what the threads saw, in all ways that occurred; with how many of the schedules that were run.
+        taken: for each actor the messages that it took, with the number of its states in which it took them.
+        missed: for a randomised strategy with a bound, how likely it has missed a bug of its depth, at most.
+        found: the finding, if there was one.
+    """
+
+    version: str
+    scenario: Scenario
+    strategy: str
+    seed: int
+    complete: bool
+    schedules: Count
+    steps: Count
+    depth: Count
+    cut: Count
+    states: Count
+    traces: Count | None = None
+    interleavings: Count | None = None
+    outcomes: tuple[tuple[Registers, Count], ...] = ()
+    taken: dict[str, dict[str, Count]] = {}
+    missed: float | None = None
+    found: Found | None = None
