@@ -43,7 +43,7 @@ from protocols.page_table import (
 )
 from protocols.scheduling import MustSleep
 from protocols.tlb import FLUSH_TLB, READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets
-from protocols.tracepoints import IpiDone, IpiSend, MmapSemWait
+from protocols.tracepoints import FramePutBack, FrameTaken, IpiDone, IpiSend, MmapSemWait, TlbFlush
 from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
 
 NOT_WAITING = -1
@@ -286,19 +286,36 @@ class KernelContext(Client):
         freed: TableFreed = await self.ask(self.ptl(table), FREE_TABLE)
         return freed.pfn
 
+    def _note_taken(self, pfn: int, order: int) -> None:
+        if self.engine.listens(FrameTaken):
+            self.note(FrameTaken(pfn=pfn, order=order))
+
+    def _note_put_back(self, pfn: int, order: int) -> None:
+        if self.engine.listens(FramePutBack):
+            self.note(FramePutBack(pfn=pfn, order=order))
+
     # --- TLB and IPIs ------------------------------------------------------------------------------------------------
 
     async def flush_tlb(self, start: int, end: int) -> None:
         """Remove the range's translations from every CPU and wait until that is done."""
+        told = self.engine.listens(TlbFlush)
+        if told:
+            self._note_flush(start, end, done=False)
         if self.machine.tlb == "tlbie":
             await self.ask(self.directory.mm, BroadcastTlbie(start=start, end=end), Spent.IPI_WAIT)
-            return
-        targets: FlushTargets = await self.ask(self.directory.mm, FLUSH_TLB)
-        pages = (end - start) >> self.machine.page_shift
-        full = pages > self.machine.tlb_flush_ceiling_pages
-        message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
-        self.flush_local(message)
-        await self.send_ipi("flush", targets.cpus, message)
+        else:
+            targets: FlushTargets = await self.ask(self.directory.mm, FLUSH_TLB)
+            pages = (end - start) >> self.machine.page_shift
+            full = pages > self.machine.tlb_flush_ceiling_pages
+            message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
+            self.flush_local(message)
+            await self.send_ipi("flush", targets.cpus, message)
+        if told:
+            self._note_flush(start, end, done=True)
+
+    def _note_flush(self, start: int, end: int, *, done: bool) -> None:
+        shift = self.machine.page_shift
+        self.note(TlbFlush(first=start >> shift, last=-(-end >> shift), done=done))
 
     async def synchronize(self, cpus: Iterable[int] | None = None) -> None:
         """Prove that every CPU (by default those in mm_cpumask) has had its interrupts on since now."""

@@ -28,7 +28,7 @@ from protocols.host import MmUsers, SetSpeculationBound, StealCpu
 from protocols.roles import heard_by, said_by
 from protocols.scheduling import Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
-from protocols.tracepoints import IpiServed
+from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable
 
 
 class Cpu(Scheduler):
@@ -78,6 +78,8 @@ class Cpu(Scheduler):
     def local_irq_disable(self, path: str) -> None:
         """Take no interrupt from here on."""
         self.spend(self.machine.irq_toggle_ns)
+        if self.engine.listens(IrqDisable):
+            self.note(IrqDisable(path=path))
         self.interrupts.disable(self.clock_ns, path)
 
     def local_irq_enable(self) -> None:
@@ -90,6 +92,8 @@ class Cpu(Scheduler):
             self._serve(event, max(self.clock_ns, interrupts.busy_until_ns), why)
         self.clock_ns = max(self.clock_ns, interrupts.busy_until_ns)
         interrupts.enable(self.clock_ns, self.engine.now_ns)
+        if self.engine.listens(IrqEnable):
+            self.note(IRQ_ENABLE)
 
     def _interrupt(self, event: Event) -> None:
         served = self.interrupts.serve_at(event[0])
@@ -210,18 +214,21 @@ class Cpu(Scheduler):
 
 
 class IrqsOff:
-    """``with cpu.irqs_off(path):`` around a critical section."""
+    """``with cpu.irqs_off(path):`` around a critical section; inside another one it changes nothing (irqsave)."""
 
-    __slots__ = ("_cpu", "_path")
+    __slots__ = ("_cpu", "_path", "_were_on")
 
     def __init__(self, cpu: Cpu, path: str) -> None:
         self._cpu = cpu
         self._path = path
+        self._were_on = True
 
     def __enter__(self) -> None:
-        self._cpu.local_irq_disable(self._path)
+        self._were_on = self._cpu.interrupts.enabled
+        if self._were_on:
+            self._cpu.local_irq_disable(self._path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A thread abandoned in the middle of the section (the machine has stopped) takes no more interrupts.
-        if kind is not GeneratorExit and not self._cpu.interrupts.enabled:
+        if kind is not GeneratorExit and self._were_on:
             self._cpu.local_irq_enable()

@@ -22,7 +22,14 @@ from protocols.allocation import (
     Reclaimed,
 )
 from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
-from protocols.tracepoints import MmPageAlloc, MmPageFree, PageDiscarded, SpfAbort, VmEvent
+from protocols.tracepoints import (
+    MightSleep,
+    MmPageAlloc,
+    MmPageFree,
+    PageDiscarded,
+    SpfAbort,
+    VmEvent,
+)
 from protocols.vma import (
     AnonVmaPrepare,
     GetVma,
@@ -92,7 +99,7 @@ class FaultContext(KernelContext):
         Raises:
             ThreadKilled: no memory is left and this process is the OOM killer's victim.
         """
-        pfn = await self.take_page()
+        pfn = await self._take_frame()
         zeroing_ns = self.jitter(self.machine.clear_page_ns)
         if self.engine.listens(MmPageAlloc):
             self.note(MmPageAlloc(pfn=pfn, address=address, cpu=self.cpu_id))
@@ -100,6 +107,12 @@ class FaultContext(KernelContext):
         return Page(pfn, address, zeroing_ns)
 
     async def take_page(self) -> int:
+        """Take a frame for anything but a fault's own page."""
+        pfn = await self._take_frame()
+        self._note_taken(pfn, 0)
+        return pfn
+
+    async def _take_frame(self) -> int:
         """Take one frame from the per-CPU list, after a trip to the zone when it is empty."""
         self.spend(self.machine.pcp_ns)
         pfn = self.pages.take()
@@ -118,6 +131,8 @@ class FaultContext(KernelContext):
                 return answer.pfns
             if self.killed:
                 raise ThreadKilled
+            if self.engine.listens(MightSleep):
+                self.note(MightSleep(why="direct reclaim"))
             reclaimed: Reclaimed = await self.ask(allocator, DIRECT_RECLAIM)
             fruitless = 0 if reclaimed.pages else fruitless + 1
             if fruitless >= RECLAIM_RETRIES_MAX:
@@ -131,9 +146,14 @@ class FaultContext(KernelContext):
         self.spent[Spent.ZEROING_WASTED] += page.zeroing_ns
         if self.engine.listens(PageDiscarded):
             self.note(PageDiscarded(pfn=page.pfn, address=page.address, zeroing=page.zeroing_ns))
-        await self.put_page(page.pfn)
+        await self._put_frame(page.pfn)
 
     async def put_page(self, pfn: int) -> None:
+        """Give back what ``take_page`` took."""
+        self._note_put_back(pfn, 0)
+        await self._put_frame(pfn)
+
+    async def _put_frame(self, pfn: int) -> None:
         """Put a frame on the per-CPU list; a full list gives a batch back to the zone."""
         self.spend(self.machine.pcp_ns)
         self.pages.put(pfn)
@@ -150,7 +170,7 @@ class FaultContext(KernelContext):
             await self.ask(self.directory.allocator, FreePages(order=order, pfns=pfns))
             return
         for pfn in pfns:
-            await self.put_page(pfn)
+            await self._put_frame(pfn)
 
     # --- page tables -------------------------------------------------------------------------------------------------
 
@@ -181,6 +201,7 @@ class FaultContext(KernelContext):
             self.count("thp_fault_fallback")
             return False
         pfn = answer.pfns[0]
+        self._note_taken(pfn, self.machine.huge_order)
         zeroing_ns = self.jitter(self.machine.clear_huge_ns)
         self.spend(zeroing_ns)
         pmd = await self.pmd_lock(address)
@@ -193,6 +214,7 @@ class FaultContext(KernelContext):
             self.spent[self.mode] -= zeroing_ns
             self.spent[Spent.ZEROING_WASTED] += zeroing_ns
             await self.put_page(table_pfn)
+            self._note_put_back(pfn, self.machine.huge_order)
             await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(pfn,)))
         return True
 

@@ -205,6 +205,7 @@ class Khugepaged(KernelContext):
         if type(allocated) is not PagesAllocated:
             return "alloc_huge_page_failed"
         huge_pfn = allocated.pfns[0]
+        self._note_taken(huge_pfn, self.machine.huge_order)
         await self.down_write()
         vma = await self.find_vma(address)
         pmd = await self.read_pmd(address)
@@ -215,6 +216,7 @@ class Khugepaged(KernelContext):
             await writer.collapse_end(self, vma)
         await self.up_write()
         if status != "succeeded":
+            self._note_put_back(huge_pfn, self.machine.huge_order)
             await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(huge_pfn,)))
         return status
 

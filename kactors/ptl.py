@@ -17,7 +17,7 @@ from kactors.engine.event import Event
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import PTE_LOCK, tell_acquired, tell_needed, tell_released
-from kactors.kernel.pte import PRESENT, PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn, within
+from kactors.kernel.pte import PTE_NONE, WRITE, ZERO_PFN, mk_pte, pte_pfn, within
 from protocols.base import Message
 from protocols.machine import Machine
 from protocols.page_table import (
@@ -40,8 +40,16 @@ from protocols.page_table import (
     ZapPtes,
 )
 from protocols.roles import heard_by, said_by
-from protocols.stop import Violation
-from protocols.tracepoints import PageMapped, PteSet, TableTouched
+from protocols.tracepoints import (
+    LockAcquired,
+    LockNeeded,
+    LockReleased,
+    PageMapped,
+    PagesUnmapped,
+    PteSet,
+    TableDestroyed,
+    TableTouched,
+)
 
 PTES_PER_LINE = 8
 
@@ -125,11 +133,13 @@ class Ptl(Server):
     def _grant(self, client: Any, tag: int, index: int) -> None:
         done_ns = self._lock_line.write(self.engine.now_ns, client.cpu_id)
         self._owner, self._since_ns = (client, tag), done_ns
-        tell_acquired(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
+        if self.engine.listens(LockAcquired):
+            tell_acquired(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
         self.reply(done_ns, client, tag, PteLocked(value=self._entries.get(index, PTE_NONE)))
 
     def _unlock(self, _: UnlockPte, client: Any, tag: int) -> None:
-        tell_released(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
+        if self.engine.listens(LockReleased):
+            tell_released(self.engine, self, PTE_LOCK, (client, tag), place=self.id)
         if self._owner == (client, tag):
             self._owner = None
             if self._waiting:
@@ -152,9 +162,13 @@ class Ptl(Server):
         self.reply(done_ns, client, tag, Pte(value=self._entries.get(message.index, PTE_NONE)))
 
     def _set(self, message: SetPte, client: Any, tag: int) -> None:
-        self._must_hold(client, tag, "writes a PTE")
+        if self.engine.listens(LockNeeded):
+            self._must_hold(client, tag, "writes a PTE")
         now_ns, index, value = self.engine.now_ns, message.index, message.value
         self._line(index).write(now_ns, client.cpu_id)
+        if self.engine.listens(PagesUnmapped):
+            before = self._entries.get(index, PTE_NONE)
+            self._tell_unmapped((pte_pfn(before),) if before and pte_pfn(before) != pte_pfn(value) else ())
         if value == PTE_NONE:
             self._entries.pop(index, None)
             return
@@ -171,10 +185,17 @@ class Ptl(Server):
         gone = within(self._entries, message.first, message.last)
         values = [self._entries.pop(index) for index in gone]
         pfns = tuple(pte_pfn(value) for value in values)
+        if self.engine.listens(PagesUnmapped):
+            self._tell_unmapped(pfns)
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
         for index in gone[::PTES_PER_LINE]:
             done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))
         self.reply(done_ns, client, tag, PtesZapped(pfns=pfns))
+
+    def _tell_unmapped(self, pfns: tuple[int, ...]) -> None:
+        own = tuple(pfn for pfn in pfns if pfn != ZERO_PFN)
+        if own:
+            self.engine.emit(self.engine.now_ns, self, PagesUnmapped(pfns=own, order=0))
 
     def _protect(self, message: ProtectPtes, client: Any, tag: int) -> None:
         self._must_hold(client, tag, "protects PTEs")
@@ -199,8 +220,9 @@ class Ptl(Server):
             self.engine.emit(self.engine.now_ns, self, mapped)
 
     def _free(self, _: FreeTable, client: Any, tag: int) -> None:
-        if any(value & PRESENT for value in self._entries.values()):
-            text = f"{client.name} frees {self.name} while it maps {len(self._entries)} pages"
-            self.engine.halt(Violation(property="page_leaked", text=text, story=self.engine.story()))
+        if self.engine.listens(TableDestroyed):
+            pfns = tuple(pfn for _, value in sorted(self._entries.items()) if (pfn := pte_pfn(value)) != ZERO_PFN)
+            destroyed = TableDestroyed(table=self.id, pfn=self.pfn, who=client.name, pfns=pfns)
+            self.engine.emit(self.engine.now_ns, self, destroyed)
         self.freed = True
         self.reply(self.engine.now_ns, client, tag, TableFreed(pfn=self.pfn))

@@ -18,6 +18,7 @@ from protocols.base import Message
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
 from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, Granted, Retry, StartThread, Tick
 from protocols.tlb import JOIN_MM, MmJoined
+from protocols.tracepoints import MightSleep
 
 LONG_COMPUTE_NS = 20_000
 """A computation this long can be preempted in the middle; a shorter one only at its end."""
@@ -229,6 +230,8 @@ class Scheduler(FaultContext):
     def sleep(self) -> Generator[Any, Event, Message]:
         """Give up the CPU until a wake-up arrives for this thread; return it."""
         thread = cast(Thread, self.current)
+        if self.engine.listens(MightSleep):
+            self.note(MightSleep(why=type(thread.request).__name__))
         event, thread.early_wake = thread.early_wake, None
         if event is None:
             thread.servers, thread.since_ns = (self.directory.mm,), self.clock_ns

@@ -26,7 +26,7 @@ from kactors.syscalls import UserThread
 from kactors.workloads import Workload, load_workload
 from protocols.machine import Machine
 from protocols.scenario import Scenario
-from protocols.tracepoints import WorkersStarted
+from protocols.tracepoints import TransientStated, WorkersStarted
 
 START_SPREAD_NS = 2_000
 """Workers leave the start barrier within this time: assumed."""
@@ -125,11 +125,20 @@ class System:
         self.khugepaged.writer = policy
         for user in self.users:
             user.policy = policy
+        self.state_transient_bound()
+
+    def state_transient_bound(self) -> None:
+        """Tell observers what the policy promises for the threads that there are."""
+        if self.engine.listens(TransientStated):
+            pages = self.policy.transient_pages_max(len(self.cpus), len(self.users))
+            stated = TransientStated(policy=self.policy.name, pages=-1 if pages is None else pages)
+            self.engine.emit(self.engine.now_ns, self.mm, stated)
 
     def run_thread(self, cpu: Cpu, program: Callable[[UserThread], Coroutine[Any, Any, None]]) -> None:
         """Add a thread to the process, on a CPU, that runs ``program`` once."""
         user = self.add_user(len(self.users), cpu, lambda user: partial(program, user))
         self.mm_users += 1
+        self.state_transient_bound()
         self.outside().start_thread(cpu, user.number, self.mm_users, self.cpus[0])
 
     def add_user(self, number: int, cpu: Cpu, program: Callable[[UserThread], Program]) -> UserThread:
@@ -219,6 +228,7 @@ def _program(system: System, thread: UserThread) -> Program:
 
 async def _main(system: System, thread: UserThread) -> None:
     """The main thread: set up alone (no speculation, mm_users is 1), then start the workers and wait for them."""
+    system.state_transient_bound()
     await system.workload.set_up(thread, system.workers)
     await thread.cpu.sync()
     thread.cpu.note(WorkersStarted(workers=system.workers))

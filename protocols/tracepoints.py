@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocols.base import (
     Address,
     Count,
@@ -376,3 +378,6 @@ class TransientStated(Tracepoint, sender=("mm",)):
 
     policy: str
     pages: PageCount
+
+
+IRQ_ENABLE: Final = IrqEnable()

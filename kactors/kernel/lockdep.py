@@ -1,4 +1,7 @@
-"""What lockdep would hear of a lock: its actor tells who takes it, releases it, and relies on it."""
+"""What lockdep would hear of a lock: its actor tells who takes it, releases it, and relies on it.
+
+The hottest paths ask ``engine.listens`` themselves before they call: a call that does nothing is 1 % of a run.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,11 @@ class SpfV9(FaultPolicy):
     name: ClassVar[str] = "spf-v9"
     checks: ClassVar[tuple[Check, ...]] = CHECKS
 
+    def transient_pages_max(self, cpus: int, threads: int) -> int | None:
+        """C11: one page a fault. The mail's bound is nr_cpus - 1 a VMA; C11 can sleep, so it is the threads (G5)."""
+        del cpus
+        return threads
+
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """C0, C1, C15: speculate if the mm has several users; else, and on RETRY, take mmap_sem."""
         vma = None

@@ -26,7 +26,7 @@ from protocols.mmap_sem import (
     UpWrite,
 )
 from protocols.scheduling import GRANTED, MUST_SLEEP, RETRY
-from protocols.tracepoints import MmapSemHold
+from protocols.tracepoints import LockAcquired, LockReleased, MmapSemHold
 
 ANSWERS: dict[Verdict, Message] = {
     Verdict.ACQUIRED: MMAP_SEM_ACQUIRED,
@@ -131,16 +131,16 @@ class MmapSem(Part):
 
     def _ends(self, client: Any, tag: int, *, write: bool) -> bool:
         """Tell of a release; False: the client does not own the lock, and nothing happens to it."""
-        tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
-        owners = [self._rwsem.writer] if write else self._rwsem.readers
-        return (client, tag) in owners
+        if self.mm.engine.listens(LockReleased):
+            tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
+        return (client, tag) == self._rwsem.writer if write else (client, tag) in self._rwsem.readers
 
     def _tell_acquired(self, client: Any, tag: int, *, write: bool) -> None:
         tell_acquired(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
 
     def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict, *, write: bool) -> None:
         """Reply now, unless the writer spins: his answer comes with the release."""
-        if verdict is Verdict.ACQUIRED:
+        if verdict is Verdict.ACQUIRED and self.mm.engine.listens(LockAcquired):
             self._tell_acquired(client, tag, write=write)
         if verdict is not Verdict.SPIN:
             self.mm.reply(at_ns, client, tag, ANSWERS[verdict])

@@ -35,7 +35,7 @@ from protocols.page_table import (
     TablesDetached,
     ZapHuge,
 )
-from protocols.tracepoints import PageMapped, PmdChanged
+from protocols.tracepoints import PageMapped, PagesUnmapped, PmdChanged, TableMade
 
 
 @dataclass(slots=True)
@@ -128,6 +128,18 @@ class Pmds(Part):
             waiting, next_client, next_tag = entry.waiting.popleft()
             self.handlers()[type(waiting)](waiting, next_client, next_tag)
 
+    def _make_table(self, address: int, pfn: int) -> Any:
+        table = self._new_table(self._base(address), pfn)
+        if self.mm.engine.listens(TableMade):
+            self.mm.engine.emit(self.now_ns, self.mm, TableMade(table=table.id, pfn=pfn))
+        return table
+
+    def _tell_unmapped(self, pfn: int) -> None:
+        """The huge page leaves its PMD, to be freed or to be mapped by small pages."""
+        if self.mm.engine.listens(PagesUnmapped):
+            unmapped = PagesUnmapped(pfns=(pfn,), order=self.machine.huge_order)
+            self.mm.engine.emit(self.now_ns, self.mm, unmapped)
+
     def _must_hold(self, address: int, client: Any, tag: int, act: str) -> None:
         """Tell that the client changes an entry: it needs pmd_lock."""
         tell_needed(self.mm.engine, self.mm, PMD_LOCK, (client, tag), act, place=self._base(address))
@@ -140,7 +152,7 @@ class Pmds(Part):
         done_ns = entry.line.write(self.now_ns, client.cpu_id)
         used = entry.pmd.state is PmdState.NONE
         if used:
-            entry.table = self._new_table(self._base(message.address), message.pfn)
+            entry.table = self._make_table(message.address, message.pfn)
             self._set(message.address, entry, Pmd(state=PmdState.TABLE, table=entry.table.id, pfn=-1))
         self.mm.reply(done_ns, client, tag, TableInstalled(table=entry.pmd.table, used=used))
 
@@ -157,7 +169,7 @@ class Pmds(Part):
         self._must_hold(message.address, client, tag, "installs a huge PMD")
         entry = self._entry(message.address)
         if message.table_pfn >= 0:
-            entry.table = self._new_table(self._base(message.address), message.table_pfn)
+            entry.table = self._make_table(message.address, message.table_pfn)
         entry.deposited, entry.table = entry.table, None
         self._set(message.address, entry, Pmd(state=PmdState.HUGE, table=-1, pfn=message.pfn))
         vpn = self._base(message.address) >> self.machine.page_shift
@@ -170,6 +182,8 @@ class Pmds(Part):
         done_ns = entry.line.write(self.now_ns, client.cpu_id)
         table = entry.deposited
         zapped = HugeZapped(pfn=entry.pmd.pfn, table=-1 if table is None else table.id)
+        if entry.pmd.state is PmdState.HUGE:
+            self._tell_unmapped(entry.pmd.pfn)
         entry.deposited = None
         self._set(message.address, entry, PMD_NONE)
         self.mm.reply(done_ns, client, tag, zapped)
@@ -183,6 +197,7 @@ class Pmds(Part):
             pfn = entry.pmd.pfn
             entry.table, entry.deposited = entry.deposited, None
             engine = self.mm.engine
+            self._tell_unmapped(pfn)
             # As writable as the huge PMD was: an mprotect that splits it protects its own part afterwards.
             engine.post(self.now_ns, entry.table, self.mm, FillTable(pfn=pfn, writable=True))
             engine.post(self.now_ns, self._allocator, self.mm, SplitPage(pfn=pfn, order=self.machine.huge_order))

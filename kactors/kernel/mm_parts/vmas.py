@@ -13,6 +13,7 @@ from kactors.kernel.mm_parts.region import Regions
 from kactors.kernel.vma_tree import Vma, VmaTree
 from protocols.base import Message
 from protocols.scheduling import GRANTED, MUST_SLEEP
+from protocols.tracepoints import LockAcquired, LockNeeded, VmaTouched
 from protocols.vma import (
     NO_VMA,
     VMA_WRITE_LOCKED,
@@ -61,8 +62,8 @@ class Vmas(Part):
             ReadSequence: self._read_sequence,
             ReadVma: self._read_vma,
             AnonVmaPrepare: self._anon_vma_prepare,
-            VmWriteBegin: self._write_begin,
-            VmWriteEnd: self._write_end,
+            VmWriteBegin: self._count_sequence,
+            VmWriteEnd: self._count_sequence,
             SetVmaFlags: self._set_flags,
             WalkVmas: self._walk,
             VmaStartRead: self._start_read,
@@ -116,10 +117,26 @@ class Vmas(Part):
         for message, client, tag in waiting:
             self._get_vma(message, client, tag)
 
+    def _used(self, vma_id: int, message: Message, client: Any) -> Vma | None:
+        """Return the area; None, and the observers are told, when it has been freed."""
+        vma = self._by_id.get(vma_id)
+        if vma is None and self.mm.engine.listens(VmaTouched):
+            touched = VmaTouched(vma_id=vma_id, toucher=client.name, request=type(message).__name__)
+            self.mm.engine.emit(self.now_ns, self.mm, touched)
+        return vma
+
+    def _written(self, vma_id: int, message: Message, client: Any) -> Vma | None:
+        """As ``_used``, by somebody who writes a word of it: its cache line goes to him."""
+        vma = self._used(vma_id, message, client)
+        if vma is not None:
+            self._lines[vma_id].write(self.now_ns, client.cpu_id)
+        return vma
+
     # --- handlers ----------------------------------------------------------------------------------------------------
 
     def _find_vma(self, message: FindVma, client: Any, tag: int) -> None:
-        self.mm.must_hold_mmap_sem(client, tag, "looks a VMA up with find_vma", write=False)
+        if self.mm.engine.listens(LockNeeded):
+            self.mm.must_hold_mmap_sem(client, tag, "looks a VMA up with find_vma", write=False)
         vma = self.tree.find(message.address)
         if vma is None:
             self.mm.reply(self.now_ns + self.machine.find_vma_ns, client, tag, NO_VMA)
@@ -131,8 +148,9 @@ class Vmas(Part):
         if self._regions.changing:
             self._postponed.append((message, client, tag))
             return
-        tell_acquired(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
-        tell_released(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
+        if self.mm.engine.listens(LockAcquired):
+            tell_acquired(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
+            tell_released(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
         done_ns = self._rb_line.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
         vma = self.tree.find(message.address)
         if vma is None:
@@ -144,37 +162,44 @@ class Vmas(Part):
 
     def _put_vma(self, message: PutVma, client: Any, tag: int) -> None:
         del tag
-        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
-        self.drop(self._by_id[message.vma_id])
+        vma = self._used(message.vma_id, message, client)
+        if vma is not None:
+            self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+            self.drop(vma)
 
     def _read_sequence(self, message: ReadSequence, client: Any, tag: int) -> None:
-        vma = self._by_id[message.vma_id]
+        vma = self._used(message.vma_id, message, client)
+        if vma is None:
+            self.mm.reply(self.now_ns, client, tag, VmaSequence(sequence=0, attached=False))
+            return
         done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaSequence(sequence=vma.sequence, attached=vma.attached))
 
     def _read_vma(self, message: ReadVma, client: Any, tag: int) -> None:
-        vma = self._by_id[message.vma_id]
+        vma = self._used(message.vma_id, message, client)
+        if vma is None:
+            self.mm.reply(self.now_ns, client, tag, VmaRead(vma=Vma(message.vma_id, 0, 0).snapshot(), attached=False))
+            return
         done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaRead(vma=vma.snapshot(), attached=vma.attached))
 
     def _anon_vma_prepare(self, message: AnonVmaPrepare, client: Any, tag: int) -> None:
         del tag
-        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
-        self._by_id[message.vma_id].anon_vma = True
+        vma = self._written(message.vma_id, message, client)
+        if vma is not None:
+            vma.anon_vma = True
 
-    def _write_begin(self, message: VmWriteBegin, client: Any, tag: int) -> None:
+    def _count_sequence(self, message: VmWriteBegin | VmWriteEnd, client: Any, tag: int) -> None:
         del tag
-        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
-        self._by_id[message.vma_id].sequence += 1
-
-    def _write_end(self, message: VmWriteEnd, client: Any, tag: int) -> None:
-        self._write_begin(VmWriteBegin(vma_id=message.vma_id), client, tag)
+        vma = self._written(message.vma_id, message, client)
+        if vma is not None:
+            vma.sequence += 1
 
     def _set_flags(self, message: SetVmaFlags, client: Any, tag: int) -> None:
         del tag
-        self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
-        vma = self._by_id[message.vma_id]
-        vma.readable, vma.writable, vma.hugepage = message.readable, message.writable, message.hugepage
+        vma = self._written(message.vma_id, message, client)
+        if vma is not None:
+            vma.readable, vma.writable, vma.hugepage = message.readable, message.writable, message.hugepage
 
     def _walk(self, message: WalkVmas, client: Any, tag: int) -> None:
         vma = self.tree.find(message.address)
@@ -203,7 +228,9 @@ class Vmas(Part):
 
     def _end_read(self, message: VmaEndRead, client: Any, tag: int) -> None:
         del tag
-        vma = self._by_id[message.vma_id]
+        vma = self._used(message.vma_id, message, client)
+        if vma is None:
+            return
         done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
         vma.readers -= 1
         if vma.readers == 0 and vma.writer_waits:

@@ -6,16 +6,33 @@ from kactors.engine.errors import UsageError
 from kactors.engine.observer import Observer
 from kactors.observers.properties.base import Property
 from kactors.observers.properties.freed_table_touched import FreedTableTouched
+from kactors.observers.properties.irqs_balanced import IrqsBalanced
 from kactors.observers.properties.lock_exclusion import LockExclusion
+from kactors.observers.properties.page_accounting import PageAccounting
 from kactors.observers.properties.pte_in_unmapped_area import PteInUnmappedArea
 from kactors.observers.properties.pte_under_cleared_pmd import PteUnderClearedPmd
+from kactors.observers.properties.stale_translation import StaleTranslation
 from kactors.observers.properties.store_lost import StoreLost
 from kactors.observers.properties.store_to_read_only import StoreToReadOnly
+from kactors.observers.properties.transient_bound import TransientBound
+from kactors.observers.properties.vma_use_after_free import VmaUseAfterFree
 from kactors.user_file import class_from_file, names_a_file
 
 PROPERTIES: dict[str, type[Property]] = {
     kind.name: kind
-    for kind in (LockExclusion, StoreLost, StoreToReadOnly, PteInUnmappedArea, PteUnderClearedPmd, FreedTableTouched)
+    for kind in (
+        LockExclusion,
+        StoreLost,
+        StoreToReadOnly,
+        PteInUnmappedArea,
+        PteUnderClearedPmd,
+        PageAccounting,
+        VmaUseAfterFree,
+        FreedTableTouched,
+        IrqsBalanced,
+        StaleTranslation,
+        TransientBound,
+    )
 }
 """Where several break at one moment, the first of these stops the run."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from kactors.observers.properties.lock_exclusion import LockExclusion
 from kactors.policies.classic import Classic, classic_fault
-from protocols.page_table import ClearPmd, InstallHuge, PmdUnlock, SplitHuge, ZapHuge
+from protocols.page_table import InstallHuge, PmdUnlock, RestorePmd, SplitHuge, ZapHuge
 from protocols.tracepoints import LockAcquired, LockReleased
 from protocols.vma import MmapRegion, VmaKind
 from tests.actors.scenes import BASE, PAGE, PMD
@@ -107,7 +107,7 @@ def test_a_reader_cannot_release_what_a_writer_has(body):
     ("message", "act"),
     [
         (PmdUnlock(address=BASE), "unlocks the pmd_lock of"),
-        (ClearPmd(address=BASE), "clears the PMD"),
+        (RestorePmd(address=BASE, table=-1), "puts the PMD back"),
         (InstallHuge(address=BASE, pfn=512, table_pfn=-1), "installs a huge PMD"),
         (SplitHuge(address=BASE), "splits the huge PMD"),
         (ZapHuge(address=BASE), "zaps the huge PMD"),
@@ -130,7 +130,7 @@ class Saying:
 
     def __init__(self, cpu):
         self.id, self.name, self.cpu_id = cpu.id, cpu.name, cpu.cpu_id
-        self.says = frozenset({PmdUnlock, ClearPmd, InstallHuge, SplitHuge, ZapHuge})
+        self.says = frozenset({PmdUnlock, RestorePmd, InstallHuge, SplitHuge, ZapHuge})
 
     def receive(self, event):
         """Hear what the mm answers."""
