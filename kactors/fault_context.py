@@ -183,6 +183,23 @@ class FaultContext(KernelContext):
             await self.put_page(pfn)
         return installed.table
 
+    async def install_table_unlocked(self, vma: VmaSnapshot, address: int) -> None:
+        """pte_alloc A5 for a fault without mmap_sem: a page table, if the PMD is none under pmd_lock.
+
+        The VMA must still be in the tree, or munmap, which takes tables out under the same lock after it has detached
+        the VMA, would leave this one behind.
+        """
+        pfn = await self.take_page()
+        self.spend(self.machine.clear_page_ns)
+        pmd = await self.pmd_lock(address)
+        seen: VmaSequence = await self.ask(self.directory.mm, ReadSequence(vma_id=vma.vma_id))
+        used = pmd.state is PmdState.NONE and seen.attached
+        if used:
+            await self.ask(self.directory.mm, InstallTable(address=address, pfn=pfn))
+        self.pmd_unlock(address)
+        if not used:
+            await self.put_page(pfn)
+
     async def fault_huge(self, vma: VmaSnapshot, address: int) -> bool:
         """A6: map a huge page where the PMD is none and the VMA allows it; False: do it with small pages."""
         size = self.machine.pmd_size

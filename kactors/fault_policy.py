@@ -6,11 +6,13 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from kactors.context import KernelContext
 from kactors.engine.errors import UsageError
 from kactors.fault_context import FaultContext
+from kactors.options import Options
+from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
 
 
@@ -57,6 +59,8 @@ class FaultPolicy(ABC):
         name: as on the command line.
         checks: the protections that can be dropped one by one, to see what each protects from.
         drops: names of the base's checks that this class goes without.
+        options_type: the model of its options (``Scenario.policy_options``); a policy of one's own derives one.
+        options: their values; the defaults unless it was made by ``from_options``.
         collapse_synchronizes: a collapse sends an empty IPI to all CPUs after its flush (since 6.1:
             tlb_remove_table_sync_one).
         collapse_flushes: a collapse flushes all TLBs after it has cleared the PMD (E4).
@@ -69,6 +73,8 @@ class FaultPolicy(ABC):
     name: ClassVar[str]
     checks: ClassVar[tuple[Check, ...]] = ()
     drops: ClassVar[tuple[str, ...]] = ()
+    options_type: ClassVar[type[Options]] = Options
+    options: Options = Options()
     munmap_downgrades: ClassVar[bool] = False
     collapse_synchronizes: ClassVar[bool] = False
     collapse_flushes: ClassVar[bool] = True
@@ -103,6 +109,22 @@ class FaultPolicy(ABC):
         """
         del cpus, threads
         return None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Make it with the options of a scenario.
+
+        Raises:
+            UsageError: it has no such option, or the value is none of those that it may have.
+        """
+        policy = cls()
+        policy.options = cls.options_type.parse(cls.name, options)
+        return policy
+
+    @property
+    def collapsing_pmd(self) -> PmdState:
+        """What a collapse leaves at the PMD until it is done (E4): none, as all kernels do."""
+        return PmdState.NONE
 
     @abstractmethod
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:

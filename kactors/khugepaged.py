@@ -53,6 +53,11 @@ class Writer(Protocol):
         ...
 
     @property
+    def collapsing_pmd(self) -> PmdState:
+        """What a collapse leaves at the PMD until it is done."""
+        ...
+
+    @property
     def collapse_flushes(self) -> bool:
         """Whether a collapse flushes at all (E4)."""
         ...
@@ -224,7 +229,7 @@ class Khugepaged(KernelContext):
         """E4 to E8: with the PMD cleared and every CPU past it, take the pages, copy them, install the huge PMD."""
         mm = self.directory.mm
         await self.pmd_lock(address)
-        self.say(mm, ClearPmd(address=address), TAG)
+        self.say(mm, ClearPmd(address=address, left=writer.collapsing_pmd), TAG)
         if writer.collapse_flushes:
             await self._flush(address, writer)
         self.pmd_unlock(address)

@@ -190,7 +190,7 @@ def build(
         UsageError: the scenario names something that does not exist.
     """
     machine = load_machine(scenario.machine, cpus=scenario.cpus, costs=scenario.costs)
-    policy = policy or load_policy(scenario.policy)
+    policy = policy or load_policy(scenario.policy, scenario.policy_options)
     workload = workload or load_workload(scenario.workload, scenario.options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     directory = Directory(machine)

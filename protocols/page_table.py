@@ -10,11 +10,17 @@ from protocols.scheduling import CLIENTS
 
 
 class PmdState(enum.StrEnum):
-    """What a PMD entry holds. NONE is ambiguous: never populated, or under collapse (the mail's THP question)."""
+    """What a PMD entry holds.
+
+    NONE is ambiguous: never populated, or under collapse (the mail's THP question). COLLAPSING is the answer that the
+    mail proposes: not present for the hardware and for whoever looks for a page table, and yet nobody's to populate;
+    only khugepaged sets it (where the policy asks for it), and ends it.
+    """
 
     NONE = "none"
     TABLE = "table"
     HUGE = "huge"
+    COLLAPSING = "collapsing"
 
 
 class ReadPmd(Message, sender=CLIENTS, receiver=("mm",), reply=("Pmd",)):
@@ -58,13 +64,14 @@ class PmdUnlock(Message, sender=CLIENTS, receiver=("mm",)):
 
 
 class ClearPmd(Message, sender=("khugepaged",), receiver=("mm",)):
-    """Collapse E4: pmdp_collapse_flush clears the entry (to none) under pmd_lock."""
+    """Collapse E4: pmdp_collapse_flush clears the entry under pmd_lock; ``left`` is what it leaves there."""
 
     address: Address
+    left: PmdState
 
 
 class RestorePmd(Message, sender=("khugepaged",), receiver=("mm",)):
-    """Collapse E6: a failed collapse puts the old entry back under pmd_lock."""
+    """Collapse E6: a failed collapse puts the old entry back under pmd_lock, whatever mark it had left there."""
 
     address: Address
     table: TableId
@@ -101,7 +108,7 @@ class SplitHuge(Message, sender=("cpu",), receiver=("mm",), reply=("Pmd",)):
 
 
 class DetachTables(Message, sender=("cpu",), receiver=("mm",), reply=("TablesDetached",)):
-    """munmap D3: clear the PMD entries in the range that no VMA covers any more (free_pgtables)."""
+    """munmap D3: clear the PMD entries in the range that no VMA covers any more (free_pgtables), under pmd_lock."""
 
     start: Address
     end: Address
@@ -231,3 +238,4 @@ PTE_LOCK_BUSY: Final = PteLockBusy()
 SCAN_PTES: Final = ScanPtes()
 FREE_TABLE: Final = FreeTable()
 PMD_NONE: Final = Pmd(state=PmdState.NONE, table=-1, pfn=-1)
+PMD_COLLAPSING: Final = Pmd(state=PmdState.COLLAPSING, table=-1, pfn=-1)

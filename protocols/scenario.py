@@ -62,6 +62,8 @@ class Scenario(BaseModel):
     options: dict[str, OptionValue] = Field(default_factory=dict)
     """The workload's own options, by its program's names."""
     policy: str = "spf-v9"
+    policy_options: dict[str, OptionValue] = Field(default_factory=dict)
+    """The policy's own options, by name."""
     machine: str = "x86-vm-16"
     costs: dict[str, int] = Field(default_factory=dict)
     """Values of the machine profile to replace, by name."""

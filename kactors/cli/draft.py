@@ -16,8 +16,10 @@ from protocols.scenario import Scenario
 
 Place = tuple[str, ...]
 
-SETTINGS = {"bounds": "bounds", "khugepaged": "khugepaged", "machine": "costs"}
+SETTINGS = {"bounds": "bounds", "khugepaged": "khugepaged", "machine": "costs", "policy": "policy_options"}
 """What a dotted --set key may begin with, and the part of the scenario that it means."""
+
+OWNERS = {"options": "a workload's", "policy_options": "a policy's"}
 
 
 class Draft:
@@ -111,8 +113,8 @@ class Draft:
         if first["type"] == "extra_forbidden":
             *outer, key = place
             return f"{blame}: there is no key {key}{instead(key, _keys(outer))}"
-        if place[0] == "options" and len(place) > 1:
-            return f"{blame}: a workload's option should be true, false, a whole number or text"
+        if place[0] in OWNERS and len(place) > 1:
+            return f"{blame}: {OWNERS[place[0]]} option should be true, false, a whole number or text"
         return f"{blame}: {first['msg'].replace('Input should', 'should')}"
 
     def _explain_type(self) -> str:

@@ -56,7 +56,7 @@ def scenario_options(command: Command) -> Command:
             "settings",
             multiple=True,
             metavar="KEY=VALUE",
-            help="An option of the workload; or bounds.KEY, khugepaged.KEY, machine.KEY. Repeatable.",
+            help="An option of the workload; or policy.KEY, bounds.KEY, khugepaged.KEY, machine.KEY. Repeatable.",
         ),
     )
     for option in reversed(options):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.policies.ablation import split_name, without
@@ -16,13 +19,13 @@ POLICIES: dict[str, type[FaultPolicy]] = {policy.name: policy for policy in (Cla
 __all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "find_policy", "load_policy", "policy_file", "without"]
 
 
-def load_policy(name: str) -> FaultPolicy:
-    """Return a policy of the class that ``find_policy`` finds.
+def load_policy(name: str, options: Mapping[str, Any] | None = None) -> FaultPolicy:
+    """Return a policy of the class that ``find_policy`` finds, with these options.
 
     Raises:
-        UsageError: no such policy, check, file or class.
+        UsageError: no such policy, check, file, class or option, or a value that an option cannot have.
     """
-    return find_policy(name)()
+    return find_policy(name).from_options(options or {})
 
 
 def find_policy(name: str) -> type[FaultPolicy]:

@@ -81,7 +81,10 @@ def access_permitted(vma: VmaSnapshot, *, write: bool) -> bool:
 async def handle_mm_fault(
     cpu: FaultContext, vma: VmaSnapshot, address: int, *, write: bool, same: PteSame = pte_same
 ) -> None:
-    """A5 to A11: with the VMA stable, page tables may be allocated and the PTE lock is waited for."""
+    """A5 to A11: with the VMA stable, page tables may be allocated and the PTE lock is waited for.
+
+    A PMD under collapse is not seen here: the collapse holds mmap_sem, or the VMA, for writing (E2, E3).
+    """
     pmd = await cpu.read_pmd(address)
     if pmd.state is PmdState.HUGE:
         return

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import enum
 from contextlib import AbstractContextManager
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
 
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import Check, FaultPath, FaultPolicy
 from kactors.kernel.pte import allows
+from kactors.options import Options
 from kactors.policies import classic
 from kactors.policies.classic import fault_under_mmap_sem, finish_pte_fault, needs_page
 from kactors.policies.spf_v9_checks import CHECKS
@@ -29,11 +32,27 @@ class Retry(enum.Enum):
 RETRY: Final = Retry.RETRY
 
 
+class SpfOptions(Options):
+    """What the review mail's thread discusses as variants; the defaults are what version 9 does."""
+
+    pmd_marker: Literal["none", "collapsing"] = Field(
+        "none", description="what a PMD under collapse looks like: collapsing is distinct from not populated"
+    )
+    page_tables: Literal["never", "speculative"] = Field(
+        "never", description="speculative: where the PMD is none, a speculation installs a page table"
+    )
+    pte_lock: Literal["trylock", "spin"] = Field(
+        "trylock", description="spin: wait for the PTE lock with irqs off, as the first versions did (B4)"
+    )
+
+
 class SpfV9(FaultPolicy):
     """SPF in the review mail's tables: look up under mm_rb_lock, check vm_sequence, commit with irqs off."""
 
     name: ClassVar[str] = "spf-v9"
     checks: ClassVar[tuple[Check, ...]] = CHECKS
+    options_type: ClassVar[type[Options]] = SpfOptions
+    options: SpfOptions = SpfOptions()
 
     def transient_pages_max(self, cpus: int, threads: int) -> int | None:
         """C11: one page a fault. The mail's bound is nr_cpus - 1 a VMA; C11 can sleep, so it is the threads (G5)."""
@@ -64,10 +83,14 @@ class SpfV9(FaultPolicy):
             self.abort(cpu, "spf_vma_access", address)
             return FaultPath.SIGSEGV
 
+        if self.options.page_tables == "speculative":
+            await self.populate_pmd(cpu, vma, address)
         with self.walk_section(cpu):
             orig_pmd = await cpu.read_pmd(address)
+            if orig_pmd.state is PmdState.COLLAPSING:
+                return self.abort(cpu, "spf_pmd_changed", address)
             if orig_pmd.state is not PmdState.TABLE:
-                # none is ambiguous: not populated yet, or being collapsed; so SPF never allocates a page table
+                # none is ambiguous: not populated yet, or being collapsed; so SPF v9 never allocates a page table
                 return self.abort(cpu, "spf_vma_notsup", address)
             orig_pte = await self.read_orig_pte(cpu, orig_pmd.table, address)
         if await self.sequence_retry(cpu, vma):
@@ -96,6 +119,16 @@ class SpfV9(FaultPolicy):
         if self.kind_unsupported(vma):
             return "spf_vma_notsup"
         return "spf_vma_changed" if self.out_of_bounds(vma, address) else ""
+
+    async def populate_pmd(self, cpu: FaultContext, vma: VmaSnapshot, address: int) -> None:
+        """What the mail's reviewer asks for: where no page table is, install one, under pmd_lock and if still none.
+
+        Safe only where none means not populated, and nothing else (pmd_marker). With irqs on: whoever holds pmd_lock
+        may be waiting for this CPU to take an IPI (E4), and the allocation may sleep.
+        """
+        pmd = await cpu.read_pmd(address)
+        if pmd.state is PmdState.NONE:
+            await cpu.install_table_unlocked(vma, address)
 
     async def pte_map_lock(self, cpu: FaultContext, vma: VmaSnapshot, address: int, orig_pmd: Pmd) -> int | Retry:
         """C12: take the PTE lock such that neither unmap nor collapse can have passed; RETRY when they may have.
@@ -182,6 +215,8 @@ class SpfV9(FaultPolicy):
 
     async def take_pte_lock(self, cpu: FaultContext, table: int, address: int) -> int | None:
         """C12.iii: only if it is free."""
+        if self.options.pte_lock == "spin":
+            return await cpu.pte_lock(table, address)
         return await cpu.pte_trylock(table, address)
 
     async def last_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
@@ -202,6 +237,11 @@ class SpfV9(FaultPolicy):
         return RETRY
 
     # Writers: a write section each, in which vm_sequence is odd.
+
+    @property
+    def collapsing_pmd(self) -> PmdState:
+        """E4: what others find at the PMD while it is being collapsed."""
+        return PmdState(self.options.pmd_marker)
 
     async def write_begin(self, context: KernelContext, vma: VmaSnapshot) -> None:
         """D4, D5: mprotect and madvise change flags."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import BaseModel
+
 from kactors.fault_policy import FaultPolicy
 from kactors.machines import load_machine, machine_names
 from kactors.policies import BROKEN, POLICIES
@@ -18,6 +20,8 @@ def catalogue() -> str:
         ["Policies (--policy):", *_policies(POLICIES)],
         ["Broken policies, each without one protection, to see what it protects from:", *_policies(BROKEN)],
         ["Your own policy: --policy FILE.py:CLASS"],
+        ["Options of policies (--set policy.KEY=VALUE) and defaults:", *_policy_options()],
+        ["A policy without some of its checks: --policy NAME-without-CHECK+CHECK", *_checks()],
         ["Workloads, with their options (--set KEY=VALUE) and defaults:", *_workloads()],
         ["Machines (--machine NAME or FILE.toml):", *_machines()],
     ]
@@ -29,15 +33,35 @@ def _policies(policies: Mapping[str, type[FaultPolicy]]) -> list[str]:
     return table(("policy", "what it is"), rows, left=2)
 
 
+def _checks() -> list[str]:
+    rows = [
+        [policy.name, check.name, check.step, check.text] for policy in POLICIES.values() for check in policy.checks
+    ]
+    return table(("policy", "check", "step", "what it asks or does"), rows, left=4)
+
+
+def _policy_options() -> list[str]:
+    lines: list[str] = []
+    for name, policy in POLICIES.items():
+        if options := _options(policy.options_type):
+            lines += [f"  {name}", *options]
+    return lines
+
+
 def _workloads() -> list[str]:
     lines: list[str] = []
     for name, workload in WORKLOADS.items():
         lines.append(f"  {name}: {_first_line(workload.__doc__)}")
-        options = workload.options_type
-        for key, field in options.model_fields.items() if options is not None else ():
-            default = "required" if field.is_required() else str(field.default).lower()
-            meaning = f"  {_first_line(field.description)}" if field.description else ""
-            lines.append(f"      {key} = {default:<10}{meaning}".rstrip())
+        lines += _options(workload.options_type)
+    return lines
+
+
+def _options(model: type[BaseModel] | None) -> list[str]:
+    lines: list[str] = []
+    for key, field in model.model_fields.items() if model is not None else ():
+        default = "required" if field.is_required() else str(field.default).lower()
+        meaning = f"  {_first_line(field.description)}" if field.description else ""
+        lines.append(f"      {key} = {default:<10}{meaning}".rstrip())
     return lines
 
 

@@ -94,7 +94,7 @@ class UserThread:
         pmd = tlb.pmd(vpn)
         if pmd is None:
             pmd = await cpu.read_pmd(address)
-            if pmd.state is PmdState.NONE:
+            if pmd.state not in (PmdState.TABLE, PmdState.HUGE):
                 return False
             if tlb.flushes == flushes:
                 tlb.fill_pmd(vpn, pmd)

@@ -20,6 +20,9 @@ events_max = 5000
 pmds = 2
 rounds = 3
 
+[policy_options]
+mine = true
+
 [costs]
 clear_page_ns = 7
 
@@ -45,6 +48,7 @@ def test_a_file_is_the_scenario(file):
         workload="collapse",
         options={"pmds": 2, "rounds": 3},
         policy="per-vma",
+        policy_options={"mine": True},
         machine="p8-80",
         costs={"clear_page_ns": 7},
         cpus=6,
@@ -58,7 +62,13 @@ def test_a_file_is_the_scenario(file):
 
 
 def test_options_override_the_file(file):
-    settings = ("pmds=8", "machine.clear_page_ns=1", "bounds.on_limit=wait", "khugepaged.max_ptes_none=0")
+    settings = (
+        "pmds=8",
+        "policy.mine=7",
+        "machine.clear_page_ns=1",
+        "bounds.on_limit=wait",
+        "khugepaged.max_ptes_none=0",
+    )
     given = Overrides(
         scenario=file, machine="small", cpus=2, threads=3, policy="classic", seed=4, until=5, settings=settings
     )
@@ -67,6 +77,7 @@ def test_options_override_the_file(file):
         workload="collapse",
         options={"pmds": 8, "rounds": 3},
         policy="classic",
+        policy_options={"mine": 7},
         machine="small",
         costs={"clear_page_ns": 1},
         cpus=2,

@@ -31,7 +31,8 @@ def parsed(line):
 @given(
     workload=st.sampled_from(sorted(set(WORKLOADS) - {"recording"})),
     options=st.dictionaries(st.text("abcxyzMT_", min_size=1), st.booleans() | WHOLE | WORDS, max_size=3),
-    policy=st.sampled_from([*POLICIES, *BROKEN, "my own/policy.py:Mine"]),
+    policy=st.sampled_from([*POLICIES, *BROKEN, "my own/policy.py:Mine", "spf-v9-without-trylock"]),
+    policy_options=st.dictionaries(st.text("abcxyzMT_", min_size=1), st.booleans() | WHOLE | WORDS, max_size=2),
     machine=st.sampled_from([*machine_names(), "my machine.toml"]),
     costs=st.dictionaries(st.text("abc_", min_size=1), WHOLE, max_size=2),
     cpus=st.none() | st.integers(1, 4096),
@@ -50,7 +51,14 @@ def parsed(line):
 )
 @example(
     **(
-        {"workload": "ebizzy", "policy": "classic", "machine": "small", "seed": -1, "until_ns": 1_500_000_000}
+        {
+            "workload": "ebizzy",
+            "policy": "classic",
+            "policy_options": {},
+            "machine": "small",
+            "seed": -1,
+            "until_ns": 1_500_000_000,
+        }
         | {"options": {"m": True, "t": 4}, "costs": {}, "cpus": 2, "threads": None, "bounds": {}, "khugepaged": {}}
     )
 )

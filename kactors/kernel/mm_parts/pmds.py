@@ -15,6 +15,7 @@ from kactors.kernel.mm_parts.part import Host, Part, Who
 from protocols.allocation import SplitPage
 from protocols.base import Message
 from protocols.page_table import (
+    PMD_COLLAPSING,
     PMD_NONE,
     ClearPmd,
     DetachTables,
@@ -36,6 +37,9 @@ from protocols.page_table import (
     ZapHuge,
 )
 from protocols.tracepoints import PageMapped, PagesUnmapped, PmdChanged, TableMade
+
+CLEARED = {PmdState.NONE: PMD_NONE, PmdState.COLLAPSING: PMD_COLLAPSING}
+"""What a collapse may leave at a PMD."""
 
 
 @dataclass(slots=True)
@@ -146,7 +150,7 @@ class Pmds(Part):
 
     def _install_table(self, message: InstallTable, client: Any, tag: int) -> None:
         entry = self._entry(message.address)
-        if entry.owner is not None:
+        if entry.owner not in (None, (client, tag)):
             entry.waiting.append((message, client, tag))
             return
         done_ns = entry.line.write(self.now_ns, client.cpu_id)
@@ -158,7 +162,7 @@ class Pmds(Part):
 
     def _clear(self, message: ClearPmd, client: Any, tag: int) -> None:
         self._must_hold(message.address, client, tag, "clears the PMD")
-        self._set(message.address, self._entry(message.address), PMD_NONE, collapsing=True)
+        self._set(message.address, self._entry(message.address), CLEARED[message.left], collapsing=True)
 
     def _restore(self, message: RestorePmd, client: Any, tag: int) -> None:
         self._must_hold(message.address, client, tag, "puts the PMD back")
@@ -206,8 +210,13 @@ class Pmds(Part):
 
     def _detach_tables(self, message: DetachTables, client: Any, tag: int) -> None:
         size = self.machine.pmd_size
+        indices = range(message.start // size, (message.end - 1) // size + 1)
+        locked = [self._entries[index] for index in indices if index in self._entries and self._entries[index].owner]
+        if locked:  # perhaps by a speculation that is about to hang a table there
+            locked[0].waiting.append((message, client, tag))
+            return
         tables: list[int] = []
-        for index in range(message.start // size, (message.end - 1) // size + 1):
+        for index in indices:
             entry = self._entries.get(index)
             if (
                 entry is None

@@ -9,6 +9,7 @@ from kactors.observers.properties.freed_table_touched import FreedTableTouched
 from kactors.observers.properties.irqs_balanced import IrqsBalanced
 from kactors.observers.properties.lock_exclusion import LockExclusion
 from kactors.observers.properties.page_accounting import PageAccounting
+from kactors.observers.properties.pmd_populated_under_collapse import PmdPopulatedUnderCollapse
 from kactors.observers.properties.pte_in_unmapped_area import PteInUnmappedArea
 from kactors.observers.properties.pte_under_cleared_pmd import PteUnderClearedPmd
 from kactors.observers.properties.stale_translation import StaleTranslation
@@ -26,6 +27,7 @@ PROPERTIES: dict[str, type[Property]] = {
         StoreToReadOnly,
         PteInUnmappedArea,
         PteUnderClearedPmd,
+        PmdPopulatedUnderCollapse,
         PageAccounting,
         VmaUseAfterFree,
         FreedTableTouched,

@@ -1,0 +1,35 @@
+"""Options of a workload or a policy as a pydantic model, with errors that name the option."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kactors.engine.errors import UsageError
+
+
+class Options(BaseModel):
+    """The base: no options. A workload's names are the real program's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, owner: str, options: Mapping[str, Any]) -> Self:
+        """Validate the options of the workload or policy called ``owner``.
+
+        Raises:
+            UsageError: naming the first wrong one, and what would be right.
+        """
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                near = difflib.get_close_matches(key, cls.model_fields, n=1)
+                known = f"did you mean {near[0]}?" if near else f"it has {', '.join(cls.model_fields) or 'none'}"
+                raise UsageError(f"{owner} has no option {key}; {known}") from None
+            raise UsageError(f"{owner}: {key} = {first.get('input')!r}: {first['msg']}") from None
