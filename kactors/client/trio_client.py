@@ -19,6 +19,7 @@ from kactors.client.hub import Hub
 from kactors.client.plans import Plan
 from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
+from kactors.rpc.groups import ungrouped
 from protocols.service.events import SimEvent
 from protocols.service.server import Hello
 from protocols.service.sessions import Where
@@ -204,13 +205,8 @@ async def open_client(
     hub = Hub(where, greeting(client, token))
     connector = Connector(hub, tls_context(where, tls), reconnect_s)
     stream = await connector.dial(connect_s)
-    try:
+    with ungrouped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connector.keep, stream)
             yield Client(connector, ClientPlans())
             nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # The nursery is ours, and no reason for the caller to find what he raised in a group.
-        if len(group.exceptions) != 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__

@@ -6,7 +6,7 @@ import hashlib
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from kactors.rpc.address import Address
+from kactors.rpc.groups import ungrouped
 from kactors.service.committer import Committer
 from kactors.service.connection import Rules
 from kactors.service.handlers import Handlers
@@ -77,12 +78,11 @@ class Service:
         """Serve until told to end, then end within two seconds.
 
         Raises:
-            OSError: an address cannot be listened at.
-            UsageError: the metrics address is refused.
+            UsageError: an address cannot be listened at, or the metrics address is refused.
         """
         settings = self._settings
-        listeners = await open_listeners(self._listening, settings.files_root)
-        with _removed_afterwards(settings.addresses):
+        async with AsyncExitStack() as opened:
+            listeners = await open_listeners(self._listening, settings.files_root, opened)
             async with trio.open_nursery() as core:
                 await self._start(core)
                 metrics = await self._open_metrics(core)
@@ -184,17 +184,6 @@ async def _serve(server: Server, rules: Rules, stream: Stream) -> None:
     await server.serve(stream, rules)
 
 
-@contextmanager
-def _removed_afterwards(addresses: tuple[Address, ...]) -> Iterator[None]:
-    """Leave no socket file behind."""
-    try:
-        yield
-    finally:
-        for address in addresses:
-            if address.kind == "unix":
-                Path(address.path).unlink(missing_ok=True)
-
-
 def build_fingerprint() -> str:
     """Return a hash over the simulator's sources: equal builds give equal runs."""
     digest = hashlib.blake2b(digest_size=8)
@@ -209,8 +198,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Bound] = tri
     """Open the store, serve until SIGTERM, SIGINT or server.shutdown, and close it.
 
     Raises:
-        UsageError: the store, an address or a token file is refused.
-        OSError: an address is taken.
+        UsageError: the store, an address or a token file is refused, or an address is taken.
     """
     listening = plan_listening(
         settings.addresses, tokens=settings.token_file, certificate=settings.certificate, key=settings.key
@@ -218,10 +206,11 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Bound] = tri
     store = Store.open(settings.store)
     try:
         service = Service(settings, store, listening)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signals, service)
-            await service.run(task_status=task_status)
-            nursery.cancel_scope.cancel()
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_end_on_signals, service)
+                await service.run(task_status=task_status)
+                nursery.cancel_scope.cancel()
     finally:
         store.close()
 

@@ -6,11 +6,13 @@ import math
 import os
 import socket
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 import trio
 
+from kactors.engine.errors import UsageError
 from kactors.rpc.address import Address
 from kactors.rpc.session import Call
 from kactors.service.connection import Connection, Rules
@@ -194,38 +196,59 @@ async def _send(connection: Connection, stream: Stream, conversation: trio.Cance
         conversation.cancel()
 
 
-async def open_listeners(
-    listening: Listening, files_root: Path | None
-) -> list[tuple[Address, Rules, trio.abc.Listener[Stream]]]:
+async def open_listeners(listening: Listening, files_root: Path | None, opened: AsyncExitStack) -> list[Door]:
     """Open every listener of a checked plan; return each with the address that it has got.
 
+    Args:
+        listening: the plan.
+        files_root: what TCP clients' scenarios may name; None: no files.
+        opened: closes them, and removes their socket files.
+
     Raises:
-        OSError: an address is taken or not this machine's.
+        UsageError: an address is taken or not this machine's.
     """
-    opened: list[Door] = []
+    doors: list[Door] = []
     for address in listening.addresses:
         tokens = listening.tokens if listening.needs_token(address) else None
         rules = Rules(tokens, files_root, local=address.kind == "unix")
-        if address.kind == "unix":
-            opened.append((address, rules, await _unix_listener(address.path)))
-            continue
-        for listener in await trio.open_tcp_listeners(address.port, host=address.host, backlog=BACKLOG):
-            port = listener.socket.getsockname()[1]
-            bound = Address(address.kind, "", address.host, port)
+        try:
+            listeners = await _listeners(address, opened)
+        except OSError as error:
+            raise UsageError(f"address {address}: cannot listen there: {error.strerror or error}") from error
+        for listener in listeners:
+            if address.kind == "unix":
+                doors.append((address, rules, listener))
+                continue
+            bound = Address(address.kind, "", address.host, listener.socket.getsockname()[1])
             if address.kind == "tls" and listening.tls is not None:
-                opened.append((bound, rules, trio.SSLListener(listener, listening.tls, https_compatible=True)))
+                doors.append((bound, rules, trio.SSLListener(listener, listening.tls, https_compatible=True)))
             else:
-                opened.append((bound, rules, listener))
-    return opened
+                doors.append((bound, rules, listener))
+    return doors
 
 
-async def _unix_listener(path: str) -> trio.SocketListener:
+async def _listeners(address: Address, opened: AsyncExitStack) -> list[trio.SocketListener]:
+    if address.kind != "unix":
+        listeners = await trio.open_tcp_listeners(address.port, host=address.host, backlog=BACKLOG)
+        for listener in listeners:
+            opened.push_async_callback(listener.aclose)
+        return listeners
+    listener = trio.SocketListener(await _unix_socket(address.path))
+    opened.callback(Path(address.path).unlink, missing_ok=True)
+    opened.push_async_callback(listener.aclose)
+    return [listener]
+
+
+async def _unix_socket(path: str) -> trio.socket.SocketType:
     """Listen at a socket file that only its owner may use, from the moment at which it is there."""
     listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         await listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
     finally:
         os.umask(before)
     listener.listen(BACKLOG)
-    return trio.SocketListener(listener)
+    return listener

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -74,15 +75,39 @@ async def test_server_shutdown_ends_it_too(tmp_path, process):
 
 
 async def test_a_second_service_on_the_same_store_or_socket_is_refused_in_one_line(tmp_path, process):
-    def start(socket, store):
-        command = [sys.executable, "-m", "kactors", "serve", "--listen", f"unix:{tmp_path / socket}"]
+    def start(path, store):
+        command = [sys.executable, "-m", "kactors", "serve", "--listen", f"unix:{tmp_path / path}"]
         return subprocess.run([*command, "--store", tmp_path / store], capture_output=True, text=True, check=False)
 
-    for socket, store in (("k.sock", "other.sqlite"), ("other.sock", "k.sqlite")):
-        done = await trio.to_thread.run_sync(start, socket, store)
+    for path, store in (("k.sock", "other.sqlite"), ("other.sock", "k.sqlite")):
+        done = await trio.to_thread.run_sync(start, path, store)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     async with talking(tmp_path / "k.sock") as talk:
         assert (await talk.ask("hello"))["service"] == "kactors"
+
+
+@pytest.fixture
+def taken():
+    """A port that somebody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        yield somebody.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--listen", "tcp:127.0.0.1:{taken}"], "address tcp:127.0.0.1:{taken}: cannot listen there: Address already"),
+        (["--metrics", "127.0.0.1:{taken}"], "metrics address tcp:127.0.0.1:{taken}: cannot listen there: Address"),
+        (["--metrics", "0.0.0.0:0"], "metrics address tcp:0.0.0.0:0: other machines could read it"),
+    ],
+)
+def test_where_it_cannot_listen_it_says_so_in_one_line_and_leaves_nothing_open(tmp_path, taken, words, says):
+    command = [sys.executable, "-m", "kactors", "serve", "--listen", f"unix:{tmp_path}/k.sock"]
+    command += ["--store", str(tmp_path / "k.sqlite"), *(word.format(taken=taken) for word in words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert says.format(taken=taken) in done.stderr
+    assert not (tmp_path / "k.sock").exists()
 
 
 async def refused(talk, method, **params):
