@@ -9,7 +9,11 @@ from pathlib import Path
 
 from kactors.engine.errors import UsageError
 from kactors.rpc.address import Address
+from kactors.rpc.framing import DEPTH_MAX
 from protocols.service.server import Limits
+
+LIMIT_MAX = 2**62
+"""What MessagePack and SQLite can say, with room to add to it."""
 
 LIMITS = Limits(
     message_bytes_max=4 << 20,
@@ -65,7 +69,7 @@ def limits_from_words(limits: Limits, words: Sequence[str]) -> Limits:
     """Return limits with some of them replaced, each written NAME=VALUE.
 
     Raises:
-        UsageError: an unknown name, or a value that is no positive number.
+        UsageError: an unknown name, or a value that is no number above 0, or too large for the protocol.
     """
     values = limits.model_dump()
     for word in words:
@@ -76,6 +80,7 @@ def limits_from_words(limits: Limits, words: Sequence[str]) -> Limits:
             values[name] = type(values[name])(value)
         except ValueError:
             raise UsageError(f"--limit {word}: {value!r} is no number; write {name}={values[name]}") from None
-        if values[name] <= 0:
-            raise UsageError(f"--limit {word}: it must be above 0")
+        most = DEPTH_MAX if name == "depth_max" else LIMIT_MAX
+        if not 0 < values[name] <= most:  # false of NaN as well
+            raise UsageError(f"--limit {word}: it must be above 0, and at most {most}")
     return Limits(**values)
