@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from subprocess import PIPE
 from typing import Any
@@ -180,7 +180,7 @@ class Workers:
         self._workers = [Worker(number, stuck_s) for number in range(count)]
         self.restarts = [0] * count
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Worker]:
         return iter(self._workers)
 
     def least_loaded(self) -> Worker:
@@ -208,6 +208,9 @@ class Workers:
                 # No process, file or memory to be had just now; the others' sessions are not to suffer from it.
                 log.warning("worker cannot start", worker=number, error=str(errors.exceptions[0]))
                 worker.gone = True
+            except* ServiceError as errors:
+                # A policy got hold of the pipe: what came through it was no answer of ours.
+                log.warning("worker talks nonsense", worker=number, error=str(errors.exceptions[0]))
             log.warning("worker ended", worker=number, pid=worker.pid, sessions=len(worker.sessions))
             self.restarts[number] += 1
             self._metrics.worker_restarts += 1

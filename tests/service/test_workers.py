@@ -24,6 +24,17 @@ class Mine(Classic):
         return await super().fault(cpu, address, write=write)
 """
 
+NONSENSE = """
+            import stat
+            for fd in range(3, 64):
+                try:
+                    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                        os.write(fd, b"\\xc1")
+                except OSError:
+                    pass
+"""
+"""Into the pipe to the service, wherever that is."""
+
 
 def policy(folder, act):
     (folder / "mine.py").write_text(POLICY.format(act=act))
@@ -67,6 +78,17 @@ async def test_a_policy_that_breaks_its_process_fails_its_session_alone(tmp_path
         assert after["position"]["events"] == before["position"]["events"] + 1
         stats = await talk.ask("server.stats")
         assert stats["workers"][0]["restarts"] == (2 if code is ErrorCode.WORKER_LOST else 0)
+
+
+async def test_a_worker_that_talks_nonsense_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr("kactors.service.seat.LOSSES_MAX", 2)
+    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
+        bad = await create(talk, policy(tmp_path, NONSENSE))
+        with pytest.raises(ServiceError) as failed:
+            await talk.ask("sim.run_until", session=bad)
+        assert failed.value.code is ErrorCode.WORKER_LOST
+        good = await create(talk)
+        assert (await talk.ask("sim.run_until", session=good))["state"] == "ended"
 
 
 async def test_a_failed_session_can_go_back_to_where_it_was_sound(tmp_path):

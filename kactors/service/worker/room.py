@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -69,10 +70,10 @@ class Room:
 
         What cannot be carried out is raised there, as ServiceError.
         """
-        order: Any = orders.ORDERS[name].model_validate(params)
         usage = ErrorCode.BAD_SCENARIO if name == "open" else ErrorCode.INVALID_PARAMS
         try:
             with told_as_service_errors(usage):
+                order: Any = orders.ORDERS[name].model_validate(params)
                 return _answer(self._handlers[name](order), usage)
         except ServiceError as error:
             return _failure(error)
@@ -92,14 +93,22 @@ class Room:
                 await self._work.wait()
                 continue
             session, running = turn
-            async with self._turn:
-                self._mark(session.name)
+            async with self._turn_of(session.name):
                 session.compute()
-                self._mark("")
             if session.running is running:
                 self._turns.append(turn)
             for _ in range(TICKS):
                 await trio.lowlevel.checkpoint()
+
+    @asynccontextmanager
+    async def _turn_of(self, name: str) -> AsyncIterator[None]:
+        """Let a session alone compute; whoever ends the process meanwhile is that one."""
+        async with self._turn:
+            self._mark(name)
+            try:
+                yield
+            finally:
+                self._mark("")
 
     def _next(self) -> Turn | None:
         """Return whose turn it is.
@@ -142,10 +151,8 @@ class Room:
         began_ns = time.perf_counter_ns()
         # In a thread: a large recording takes seconds to read, and the others' orders must not wait for it.
         # No slice meanwhile, so that a crash has one culprit.
-        async with self._turn:
-            self._mark(order.session)
+        async with self._turn_of(order.session):
             made = await trio.to_thread.run_sync(_make, order)
-            self._mark("")
         wall_ns = time.perf_counter_ns() - began_ns
         machine = made.machine if isinstance(made, Replay) else made
         if isinstance(made, Replay):
@@ -165,12 +172,10 @@ class Room:
         """Let a machine go on, a slice at a time, until it has arrived; return how long it computed, in ns."""
         size, wall_ns = FIRST_SLICE_EVENTS, 0
         while True:
-            async with self._turn:
-                self._mark(name)
+            async with self._turn_of(name):
                 began_ns = time.perf_counter_ns()
                 arrived = advance(size)
                 spent_ns = time.perf_counter_ns() - began_ns
-                self._mark("")
             wall_ns += spent_ns
             size = next_size(size, spent_ns)
             if arrived:
