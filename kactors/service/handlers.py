@@ -148,6 +148,9 @@ class Handlers:
         return await past.checkpoint(self._registry[params.session], params.name, checkpoints_max)
 
     async def _fork(self, connection: Connection, params: sessions.ForkParams) -> Answer:
+        if params.checkpoint is not None and params.events is not None:
+            message = "sim.fork: checkpoint and events are two places to fork at; give one of them"
+            raise ServiceError(ErrorCode.INVALID_PARAMS, message, {"errors": [message]})
         if params.policy is not None:
             connection.check_policy(params.policy)
         return await self._registry.fork(params, connection.client)
@@ -160,10 +163,7 @@ class Handlers:
 
     async def _credit(self, connection: Connection, params: CreditParams) -> Answer:
         simulation, subscriber = self._mine(connection, params.subscription)
-        room = self._limits.credit_max - subscriber.credit
-        if params.events > room:
-            message = f"subscription {subscriber.number} may have {room} more credit (credit_max)"
-            raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": self._limits.credit_max})
+        self._need_room(subscriber, params.events)
         if simulation.seat.worker is None:
             # Its next worker hears of all that there is.
             subscriber.credit += params.events
@@ -186,6 +186,7 @@ class Handlers:
         if subscriber.send is not None and subscriber.client != connection.client:
             message = f"subscription {params.subscription} is another client's, who is still there"
             raise ServiceError(ErrorCode.FORBIDDEN, message)
+        self._need_room(subscriber, params.credit or 0)
         events, missed = subscriber.again(params.after)
         subscriber.send, subscriber.client = connection.send_event, connection.client
         for event in events:
@@ -193,6 +194,17 @@ class Handlers:
         if params.credit is not None:
             await self._credit(connection, CreditParams(subscription=subscriber.number, events=params.credit))
         return sessions.Attached(**attached, subscription=subscriber.number, number=subscriber.last, missed=missed)
+
+    def _need_room(self, subscriber: Subscriber, events: int) -> None:
+        """Refuse more credit than a subscription may have.
+
+        Raises:
+            ServiceError: QUOTA.
+        """
+        room = self._limits.credit_max - subscriber.credit
+        if events > room:
+            message = f"subscription {subscriber.number} may have {room} more credit (credit_max)"
+            raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": self._limits.credit_max})
 
     def _mine(self, connection: Connection, number: int) -> tuple[Simulation, Subscriber]:
         simulation, subscriber = self._registry.subscription(number)

@@ -70,7 +70,8 @@ class Registry:
         self._sessions: dict[str, Simulation] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._key_locks: dict[tuple[str, str], trio.Lock] = {}
-        self._reserved: set[str] = set()
+        self._reserved: dict[str, str] = {}
+        """Names of sessions that are being made, and for whom."""
 
     # --- of the store ------------------------------------------------------------------------------------------------
 
@@ -258,6 +259,8 @@ class Registry:
             await simulation.seat.order("listen", **subscriber.order())
         except BaseException:
             simulation.subscribers.remove(subscriber.number)
+            # The worker may have it already: it would go on telling nobody.
+            simulation.seat.order_soon("unlisten", subscription=subscriber.number)
             raise
         return subscriber
 
@@ -317,14 +320,16 @@ class Registry:
             yield None
             return
         lock = self._key_locks.setdefault((client, key), trio.Lock())
-        async with lock:
-            made = self._sessions.get(self._keys.get((client, key), ""))
-            if made is not None and made.record.request != request:
-                message = f"the key {key} was used with other params, for {made.name}; take another key"
-                raise ServiceError(ErrorCode.CONFLICT, message, {"session": made.name})
-            yield None if made is None else sessions.Created(**dict(made.where()), existing=True)
-        if not lock.statistics().tasks_waiting:
-            self._key_locks.pop((client, key), None)
+        try:
+            async with lock:
+                made = self._sessions.get(self._keys.get((client, key), ""))
+                if made is not None and made.record.request != request:
+                    message = f"the key {key} was used with other params, for {made.name}; take another key"
+                    raise ServiceError(ErrorCode.CONFLICT, message, {"session": made.name})
+                yield None if made is None else sessions.Created(**dict(made.where()), existing=True)
+        finally:
+            if not lock.locked():  # else somebody has waited for it, and cleans up after himself
+                self._key_locks.pop((client, key), None)
 
     @asynccontextmanager
     async def _reserve(self, name: str, client: str) -> AsyncIterator[None]:
@@ -338,17 +343,17 @@ class Registry:
             raise ServiceError(ErrorCode.SHUTTING_DOWN, "the service is ending; create it when it is back")
         if name in self._sessions or name in self._reserved:
             raise ServiceError(ErrorCode.CONFLICT, f"there is a session {name} already", {"session": name})
-        if len(self._sessions) + len(self._reserved) >= limits.sessions_max:
+        owners = [*(simulation.record.client for simulation in self._sessions.values()), *self._reserved.values()]
+        if len(owners) >= limits.sessions_max:
             raise _quota("sessions_max", limits.sessions_max, "sessions, of all clients")
-        mine = sum(simulation.record.client == client for simulation in self._sessions.values())
-        if mine >= limits.sessions_per_client_max:
+        if owners.count(client) >= limits.sessions_per_client_max:
             raise _quota("sessions_per_client_max", limits.sessions_per_client_max, "sessions of yours; delete one")
         self.committer.need_room()
-        self._reserved.add(name)
+        self._reserved[name] = client
         try:
             yield
         finally:
-            self._reserved.discard(name)
+            del self._reserved[name]
 
     async def _keep(self, simulation: Simulation) -> None:
         record = simulation.record

@@ -91,6 +91,11 @@ class Seat:
                 self._crashes = 0
                 return answer
 
+    def order_soon(self, name: str, **params: Any) -> None:
+        """Give an order whose answer nobody wants, if the machine is anywhere."""
+        if self.worker is not None:
+            self.worker.order_soon(name, session=self._session, **params)
+
     async def reopen(self, history: History) -> dict[str, Any]:
         """Replace the machine by the one that another history leads to; return where it stands.
 

@@ -209,8 +209,10 @@ class Simulation:
             ran = await self._order_run(activity)
             reason = await self._settle(ran, sequence=self.record.sequence + 1)
         except trio.Cancelled:
-            with trio.move_on_after(SETTLE_S, shield=True):
+            with trio.move_on_after(SETTLE_S, shield=True) as patience:
                 await self._settle(await self.seat.order("halt") | {"reason": "paused"})
+            if patience.cancelled_caught:
+                self.seat.forget()  # it stands somewhere, and nobody has written down where
             raise
         finally:
             self._end_activity(activity)
@@ -260,8 +262,7 @@ class Simulation:
             if not cut_short:
                 state = State.PAUSED if stop is None else State.ENDED
                 changes |= {"state": state, "goal_ns": None, "goal_events": None}
-            result = ran.get("result")
-            writes = () if result is None else (SaveResult(self.name, result),)
+            writes = () if ran.get("result") is None else (SaveResult(self.name, ran["result"]),)
             position = Position.model_validate(ran["position"])
             await self.commit(*writes, position=position, stop=stop, wall_ns=ran["wall_ns"], **changes)
             self.stand(ran)
@@ -291,13 +292,13 @@ class Simulation:
             self._home.committer.need_room()
             try:
                 applied = await self.seat.order("apply", command=command.model_dump(mode="json", exclude_unset=True))
-            except trio.Cancelled:
-                self.seat.forget()  # it may have been carried out, and nobody will write it down
+            except BaseException as failure:
+                if not isinstance(failure, ServiceError) or failure.code.error_class == "internal":
+                    self.seat.forget()  # it may have been carried out, and nobody will write it down
                 raise
             entry = Entry(at=Position.model_validate(applied["at"]), command=command)
-            writes = (AppendEntry(self.name, len(self.record.log), entry),)
-            log_ = (*self.record.log, entry)
-            await self.commit(*writes, sequence=self.record.sequence + 1, position=entry.at, log=log_)
+            record, append = self.record, AppendEntry(self.name, len(self.record.log), entry)
+            await self.commit(append, sequence=record.sequence + 1, position=entry.at, log=(*record.log, entry))
             self.stand(applied["standing"])
         return self.where()
 

@@ -5,8 +5,12 @@ import trio
 
 from kactors import Scenario, run
 from kactors.rpc.codec import encode_request
+from kactors.service.registry import Registry
+from kactors.service.seat import Seat
 from protocols.service.errors import ErrorCode, ServiceError
 from tests.service.talk import EBIZZY, ENDLESS, serving, talking
+
+STARVED = {"kind": "starved_cpu", "cpu": 0, "duration_ns": 50_000}
 
 
 @pytest.fixture
@@ -272,3 +276,65 @@ async def test_what_ran_when_the_service_ended_runs_on_when_it_is_back(tmp_path)
             await talk.hear(lambda name, event: name == "sim.event" and event["data"]["state"] == "ended")
         assert subscribed["subscription"] > 0
         assert (await talk.ask("sim.pause", session=session))["state"] == "ended"
+
+
+async def test_a_fork_has_one_place(talk):
+    session = await create(talk)
+    await talk.ask("sim.checkpoint", session=session, name="c")
+    with pytest.raises(ServiceError, match="two places to fork at") as refused:
+        await talk.ask("sim.fork", session=session, checkpoint="c", events=0)
+    assert refused.value.code is ErrorCode.INVALID_PARAMS
+
+
+async def test_keys_of_what_could_not_be_made_are_forgotten(tmp_path, monkeypatch):
+    registries = []
+    monkeypatch.setattr(Registry, "load", lambda registry, _records: registries.append(registry))
+    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
+        for key in range(5):
+            with pytest.raises(ServiceError):
+                await talk.ask("sim.create", scenario=EBIZZY | {"machine": "none"}, key=f"k{key}")
+        assert registries[0]._key_locks == {}
+        await talk.ask("sim.create", scenario=EBIZZY, key="k0")
+
+
+async def test_sessions_that_are_being_made_count(tmp_path):
+    async with serving(tmp_path, limits={"sessions_per_client_max": 2}), talking(tmp_path / "k.sock") as talk:
+        asked = [await talk.begin("sim.create", scenario=EBIZZY) for _ in range(5)]
+        codes = []
+        for msgid in asked:
+            try:
+                await talk.end(msgid)
+            except ServiceError as error:
+                codes.append(error.code)
+        assert codes == [ErrorCode.QUOTA] * 3
+
+
+async def test_a_change_that_failed_inside_is_undone(tmp_path, monkeypatch):
+    order = Seat.order
+
+    async def breaks(seat, name, **params):
+        answer = await order(seat, name, **params)
+        if name == "apply":
+            raise ServiceError(ErrorCode.INTERNAL, "broke")
+        return answer
+
+    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
+        session, fresh = await create(talk), await create(talk)
+        monkeypatch.setattr(Seat, "order", breaks)
+        with pytest.raises(ServiceError, match="broke"):
+            await talk.ask("sim.inject", session=session, injection=STARVED)
+        end = await talk.ask("sim.run_until", session=session)
+        assert end["position"] == (await talk.ask("sim.run_until", session=fresh))["position"]
+
+
+async def test_a_run_that_nobody_could_settle_goes_back_to_where_it_was_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr("kactors.service.simulation.SETTLE_S", 0.0)
+    async with serving(tmp_path), talking(tmp_path / "k.sock") as other:
+        session = await create(other, ENDLESS)
+        async with talking(tmp_path / "k.sock") as talk:
+            await talk.begin("sim.run_until", session=session)
+            while (await other.ask("sim.stats", session=session))["events"] == 0:
+                await trio.lowlevel.checkpoint()
+        while (await other.ask("sim.stats", session=session))["state"] == "running":
+            await trio.lowlevel.checkpoint()
+        assert (await other.ask("sim.step", session=session, events=7))["position"]["events"] == 7

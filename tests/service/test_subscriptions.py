@@ -1,7 +1,12 @@
 """Streams: numbered, credited, dropped and told, taken over after a reconnect."""
 
-import pytest
+import os
+import signal
 
+import pytest
+import trio
+
+from kactors.service.registry import Registry
 from protocols.service.errors import ErrorCode, ServiceError
 from tests.service.talk import EBIZZY, ENDLESS, serving, talking
 
@@ -167,3 +172,44 @@ async def test_a_deleted_session_says_goodbye_to_every_subscriber(talk):
     await talk.ask("sim.delete", session=session)
     goodbye = await talk.hear(lambda name, event: name == "sim.event" and event["topic"] == "state")
     assert (goodbye["data"], goodbye["number"]) == ({"state": "deleted"}, 1)
+
+
+async def test_a_takeover_with_too_much_credit_takes_nothing_over(tmp_path):
+    async with serving(tmp_path, limits={"credit_max": 100}), talking(tmp_path / "k.sock") as other:
+        session = await create(other)
+        async with talking(tmp_path / "k.sock") as talk:
+            subscribed = await talk.ask("sim.subscribe", session=session, topics=["stories"], credit=50)
+        number = subscribed["subscription"]
+        while (await other.ask("server.stats"))["connections"] > 1:
+            await trio.lowlevel.checkpoint()
+        with pytest.raises(ServiceError) as refused:
+            await other.ask("sim.attach", session=session, subscription=number, credit=51)
+        assert refused.value.data == {"limit": "credit_max", "value": 100}
+        with pytest.raises(ServiceError) as refused:
+            await other.ask("sim.credit", subscription=number, events=1)
+        assert refused.value.code is ErrorCode.UNKNOWN_SUBSCRIPTION
+        await other.ask("sim.attach", session=session, subscription=number, credit=50)
+        assert (await other.ask("sim.unsubscribe", subscription=number))["credit"] == 100
+
+
+async def test_who_goes_while_he_subscribes_leaves_nobody_listening(service, monkeypatch):
+    told, tell = [], Registry.told
+
+    def hear(registry, name, params):
+        told.append(name)
+        tell(registry, name, params)
+
+    monkeypatch.setattr(Registry, "told", hear)
+    async with talking(service) as other:
+        session = await create(other)
+        (worker,) = (await other.ask("server.stats"))["workers"]
+        os.kill(worker["pid"], signal.SIGSTOP)
+        async with talking(service) as talk:
+            await talk.begin("sim.subscribe", session=session, topics=["stories"], credit=1000)
+            while (await other.ask("server.stats"))["subscriptions"] == 0:
+                await trio.lowlevel.checkpoint()
+        while (await other.ask("server.stats"))["subscriptions"] == 1:
+            await trio.lowlevel.checkpoint()
+        os.kill(worker["pid"], signal.SIGCONT)
+        assert (await other.ask("sim.step", session=session, events=100))["position"]["events"] == 100
+        assert "happenings" not in told
