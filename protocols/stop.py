@@ -29,8 +29,8 @@ class Stop(Message):
 
     @property
     def finding(self) -> bool:
-        """True for deadlock, violation and bound."""
-        return self.kind in {"deadlock", "violation", "bound"}
+        """True for deadlock, livelock, violation and bound."""
+        return self.kind in {"deadlock", "livelock", "violation", "bound"}
 
 
 class TimeReached(Stop):
@@ -67,6 +67,13 @@ class Deadlock(Stop):
     waits: tuple[WaitEdge, ...]
 
 
+class Livelock(Stop):
+    """A search found a loop in which everybody gets his turns and nobody gets done; which messages go round in it."""
+
+    kind: Literal["livelock"] = "livelock"
+    text: str
+
+
 class Violation(Stop):
     """A property does not hold: its name, what was seen, and the last deliveries."""
 
@@ -87,7 +94,7 @@ class BoundExceeded(Stop):
 
 
 AnyStop = Annotated[
-    TimeReached | EventLimit | PredicateHeld | Quiescent | Deadlock | Violation | BoundExceeded,
+    TimeReached | EventLimit | PredicateHeld | Quiescent | Deadlock | Livelock | Violation | BoundExceeded,
     Field(discriminator="kind"),
 ]
 """Each reason, told apart by its ``kind``."""

@@ -20,7 +20,7 @@ from kactors.checker.strategies.walks import Delay, FairPct, Pct, Pos, RandomWal
 from kactors.checker.subject import Subject
 from kactors.engine.errors import UsageError
 from protocols.search import Found, Registers, Searched
-from protocols.stop import AnyStop, Quiescent
+from protocols.stop import AnyStop, Livelock, Quiescent
 
 STRATEGIES: dict[str, Callable[[Subject, Budget, int], Strategy]] = {
     "portfolio": lambda subject, budget, seed: Portfolio(subject.space, budget, seed, subject.dependence),
@@ -85,7 +85,7 @@ class Search:
         """Yield for each schedule why it ended, the schedule, and what the threads saw."""
         space = self.subject.space
         for end in self.strategy.ends():
-            stop = space.verdict(end.state)
+            stop = end.loop or space.verdict(end.state)
             if stop is None:
                 raise AssertionError("a schedule ended with messages under way")
             yield stop, end.moves, self.subject.outcome(end.state.watched)
@@ -115,13 +115,13 @@ class Search:
 
 def tell_finding(subject: Subject, stop: AnyStop, moves: tuple[Move, ...], *, shrunk: bool = True) -> Found:
     """Return a finding with its story, shrunk if wanted, run once more by the real actors."""
-    short = shrink(subject.space, moves, stop) if shrunk else moves
+    short = shrink(subject.space, moves, stop) if shrunk and not isinstance(stop, Livelock) else moves
     again = subject.rerun(short)
-    if again.stop is None:
+    if again.stop is None and not isinstance(stop, Livelock):
         raise AssertionError("the schedule of a finding leads to none")
     critical = critical_move(subject.space, short) if shrunk else None
     return Found(
-        stop=again.stop,
+        stop=again.stop or stop,
         schedule=write_schedule(subject.scenario, short),
         story=tell(again.deliveries),
         critical=None if critical is None else step_of(again.deliveries, critical),

@@ -8,9 +8,11 @@ number is the sum over the ways out of a point, so all are counted although few 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from kactors.checker.dependence import Dependence
+from kactors.checker.liveness import find_livelock
 from kactors.checker.space import Channel, Move, Space, State
 from kactors.checker.strategies.strategy import Budget, End, Strategy
 
@@ -73,7 +75,13 @@ class Exhaustive(Strategy):
             yield end
             if end is not None:
                 self._path.pop()
-        self.complete = self.cut == 0
+        if self.cycles:
+            # Schedules without end cannot be counted.
+            self.traces = None
+            loop = find_livelock(self.space, self.budget.expired)
+            if loop is not None:
+                yield replace(self.ended(loop.state, loop.way), loop=loop.stop)
+        self.complete = self.cut == 0 and not (self.cycles and self.exhausted())
 
     def _go(self) -> End | None:
         """Make one move from the last point of the path, or leave that point."""

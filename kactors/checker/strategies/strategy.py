@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kactors.checker.space import Move, Space, State
+from protocols.stop import Livelock
 
 STEPS_MAX = 10_000
 
@@ -32,14 +33,16 @@ class End:
     """The end of one schedule.
 
     Attributes:
-        state: the last state; a finding's if its ``stop`` is set, else nothing is under way.
+        state: the last state: a finding's if its ``stop`` is set, else nothing is under way, or it lies in a loop.
         moves: the way there from the origin.
         number: the schedule's, where it can be run again by its number; else -1.
+        loop: the schedule need never end: it can go on from its last state, and come back there.
     """
 
     state: State
     moves: tuple[Move, ...]
     number: int = -1
+    loop: Livelock | None = None
 
 
 class Strategy(ABC):
