@@ -75,6 +75,10 @@ class Cpu(Scheduler):
         """Return a context in which this CPU takes no IPI; ``path`` names the code, for explanations."""
         return IrqsOff(self, path)
 
+    def instruction(self) -> Instruction:
+        """Return a context for what one instruction does, such as a walk of the page tables."""
+        return Instruction(self)
+
     def local_irq_disable(self, path: str) -> None:
         """Take no interrupt from here on."""
         self.spend(self.machine.irq_toggle_ns)
@@ -84,16 +88,20 @@ class Cpu(Scheduler):
 
     def local_irq_enable(self) -> None:
         """Take interrupts again; those that wait are served at this very instant."""
-        interrupts = self.interrupts
         self.spend(self.machine.irq_toggle_ns)
+        self.take_pending()
+        if self.engine.listens(IrqEnable):
+            self.note(IRQ_ENABLE)
+
+    def take_pending(self) -> None:
+        """Serve the interrupts that wait, and those to come as they come."""
+        interrupts = self.interrupts
         why = interrupts.why_off()
         waiting, interrupts.pending = interrupts.pending, []
         for event in waiting:
             self._serve(event, max(self.clock_ns, interrupts.busy_until_ns), why)
         self.clock_ns = max(self.clock_ns, interrupts.busy_until_ns)
         interrupts.enable(self.clock_ns, self.engine.now_ns)
-        if self.engine.listens(IrqEnable):
-            self.note(IRQ_ENABLE)
 
     def _interrupt(self, event: Event) -> None:
         served = self.interrupts.serve_at(event[0])
@@ -232,3 +240,26 @@ class IrqsOff:
         # A thread abandoned in the middle of the section (the machine has stopped) takes no more interrupts.
         if kind is not GeneratorExit and self._were_on:
             self._cpu.local_irq_enable()
+
+
+class Instruction:
+    """``with cpu.instruction():`` around what the hardware does at one go: an interrupt comes before it or after it.
+
+    A walker that an IPI finds halfway would otherwise go on with a page table that the IPI's sender then frees.
+    """
+
+    __slots__ = ("_cpu", "_were_on")
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+        self._were_on = True
+
+    def __enter__(self) -> None:
+        interrupts = self._cpu.interrupts
+        self._were_on = interrupts.enabled
+        if self._were_on:
+            interrupts.disable(self._cpu.clock_ns, "one instruction")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not GeneratorExit and self._were_on:
+            self._cpu.take_pending()

@@ -81,7 +81,9 @@ class UserThread:
                 if cpu.engine.listens(used):
                     cpu.note(used(vpn=vpn, pfn=pte_pfn(pte), cpu=cpu.cpu_id))
                 return True
-            if not await self._walk(vpn, address, write=write) and not await self._fault(address, write=write):
+            with cpu.instruction():
+                walked = await self._walk(vpn, address, write=write)
+            if not walked and not await self._fault(address, write=write):
                 return False
 
     async def _walk(self, vpn: int, address: int, *, write: bool) -> bool:
