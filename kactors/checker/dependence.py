@@ -10,13 +10,14 @@ What an observer judges is memory too: tracepoints that name the same page, fram
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
 from kactors.checker.automata import Vocabulary
 from kactors.checker.space import Happening
+from kactors.engine.observer import Observer
 from protocols import allocation, mmap_sem, page_table, tlb, vma
 from protocols.base import Message, Unit
 
@@ -109,11 +110,13 @@ class Dependence:
     Args:
         vocabulary: what the numbers in happenings mean.
         clients: numbers of the actors that run threads.
+        observers: who judges.
     """
 
-    def __init__(self, vocabulary: Vocabulary, clients: Iterable[int]) -> None:
+    def __init__(self, vocabulary: Vocabulary, clients: Iterable[int], observers: Sequence[Observer]) -> None:
         self._vocabulary = vocabulary
         self._clients = frozenset(clients)
+        self._observers = observers
         self._effects: dict[Any, int] = {}
         self._touches: list[dict[Any, int]] = []
         self._numbers: dict[frozenset[Touch], int] = {}
@@ -163,6 +166,11 @@ class Dependence:
         for telling in told:
             for who, tracepoint in self._vocabulary.tellings[telling]:
                 yield from judged_memory(who, tracepoint)
+                for number, observer in enumerate(self._observers):
+                    if type(tracepoint) in observer.adds:
+                        yield ("sum", number), COUNT
+                    if type(tracepoint) in observer.takes:
+                        yield ("sum", number), READ
 
 
 def _strongest(touches: Iterable[Touch]) -> dict[Any, int]:
@@ -186,7 +194,8 @@ def judged_memory(who: str, tracepoint: Message) -> Iterator[Touch]:
     elif "order" in fields:
         named = [(unit, number + offset) for unit, number in named for offset in range(1 << fields["order"])]
     if "lock" in fields:
-        named.append(("lock", fields["lock"]))
+        yield ("lock", fields["lock"]), WRITE if fields.get("write", True) else COUNT
+        return
     for unit, number in named or [("about", who)]:
         yield (unit, number), WRITE
 

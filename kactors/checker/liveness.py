@@ -40,7 +40,9 @@ def find_livelock(space: Space, expired: Callable[[], bool] | None = None) -> Lo
             states = sorted(component, key=lambda state: state.number)
             way = _way_to(space, states[0].number)
             said = sorted({_said(space, state, move) for state, move, _ in _inner(space, component)})
-            text = f"{len(states)} states are visited again and again, each message under way in them being taken: {said}"
+            text = (
+                f"{len(states)} states are visited again and again, each message under way in them being taken: {said}"
+            )
             return Loop(way, states[0], Livelock(text=text))
     return None
 

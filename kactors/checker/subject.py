@@ -44,9 +44,10 @@ class Subject:
     dependence: Dependence = field(init=False)
 
     def __post_init__(self) -> None:
-        self.space = Space(self.set_up(Bench()))
+        origin = self.set_up(Bench())
+        self.space = Space(origin)
         clients = [actor for actor in range(len(self.space.first.nodes)) if self.space.is_client(actor)]
-        self.dependence = Dependence(self.space.automata.vocabulary, clients)
+        self.dependence = Dependence(self.space.automata.vocabulary, clients, origin.observers)
 
     def set_up(self, bench: Bench) -> Origin:
         """Make the scenario's machine on a bench."""

@@ -22,6 +22,8 @@ class TransientBound(Property):
     """
 
     name: ClassVar[str] = "transient_bound"
+    adds: ClassVar[frozenset[type[Tracepoint]]] = frozenset({MmPageAlloc})
+    takes: ClassVar[frozenset[type[Tracepoint]]] = frozenset({PageMapped, PageDiscarded, MmPageFree, TransientStated})
 
     def __init__(self) -> None:
         self._policy = ""
