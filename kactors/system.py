@@ -189,9 +189,9 @@ def build(
     Raises:
         UsageError: the scenario names something that does not exist.
     """
-    machine = load_machine(scenario.machine, cpus=scenario.cpus, costs=scenario.costs)
-    policy = policy or load_policy(scenario.policy, scenario.policy_options)
     workload = workload or load_workload(scenario.workload, scenario.options)
+    machine = load_machine(scenario.machine, cpus=scenario.cpus, costs={**workload.costs, **scenario.costs})
+    policy = policy or load_policy(scenario.policy, scenario.policy_options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     directory = Directory(machine)
     cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from kactors.engine.observer import Observer
 from kactors.fault_policy import FaultPolicy
 from kactors.scheduler import IDLE
 from kactors.system import System, build
-from kactors.workloads import Workload
+from kactors.workloads import Workload, load_workload
 from protocols.base import Message
 from protocols.host import CollapseRange
 from protocols.machine import Machine
@@ -25,9 +26,9 @@ UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {
 MEMORY_MIB = 8
 
 
-def untimed(scenario: Scenario) -> Scenario:
-    """Return the scenario on a machine in which nothing takes time."""
-    costs = {"memory_mib": MEMORY_MIB, "page_cache_mib": 0} | scenario.costs | UNTIMED
+def untimed(scenario: Scenario, needed: Mapping[str, int]) -> Scenario:
+    """Return the scenario on a machine in which nothing takes time; ``needed`` is what the workload asks of it."""
+    costs = {"memory_mib": MEMORY_MIB, "page_cache_mib": 0} | dict(needed) | scenario.costs | UNTIMED
     return scenario.model_copy(update={"costs": costs, "until_ns": None, "events_max": None})
 
 
@@ -70,7 +71,8 @@ def set_up(
     """
     bench = bench or Bench()
     bench.heard = frozenset(kind for observer in observers for kind in observer.tracepoints())
-    system = build(untimed(scenario), bench.given, workload=workload, policy=policy, engine=bench)
+    workload = workload or load_workload(scenario.workload, scenario.options)
+    system = build(untimed(scenario, workload.costs), bench.given, workload=workload, policy=policy, engine=bench)
     if system.workers > len(system.cpus):
         raise UsageError(
             f"{system.workers} threads on {len(system.cpus)} CPUs: a search has no time slices; "

@@ -9,12 +9,12 @@ from kactors.engine.errors import UsageError
 from kactors.workloads.base import Workload
 from kactors.workloads.collapse import Collapse
 from kactors.workloads.ebizzy import Ebizzy
-from kactors.workloads.litmus import CollapseVsFault, MunmapVsFault, SameAddress
+from kactors.workloads.litmus import SCENES, TIMED
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
 
 WORKLOADS: dict[str, type[Workload]] = {
-    workload.name: workload for workload in (Ebizzy, Collapse, Replay, SameAddress, MunmapVsFault, CollapseVsFault)
+    workload.name: workload for workload in (Ebizzy, Collapse, Replay, *TIMED, *SCENES.values())
 }
 
 __all__ = ["WORKLOADS", "Program", "Workload", "load_workload"]

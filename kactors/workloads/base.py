@@ -19,12 +19,14 @@ class Workload(ABC):
         unit: what ``record_done`` counts.
         options_type: the model of its options, None when it has none.
         at_once: the workers leave the start barrier at the same instant.
+        costs: what it needs of the machine's profile, unless the scenario says otherwise.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
     options_type: ClassVar[type[BaseModel] | None] = None
+    costs: ClassVar[Mapping[str, int]] = {}
 
     @classmethod
     @abstractmethod
