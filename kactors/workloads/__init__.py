@@ -13,9 +13,8 @@ from kactors.workloads.litmus import SCENES, TIMED
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
 
-WORKLOADS: dict[str, type[Workload]] = {
-    workload.name: workload for workload in (Ebizzy, Collapse, Replay, *TIMED, *SCENES.values())
-}
+LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *TIMED, *SCENES.values())
+WORKLOADS: dict[str, type[Workload]] = {workload.name: workload for workload in LISTED}
 
 __all__ = ["WORKLOADS", "Program", "Workload", "load_workload"]
 

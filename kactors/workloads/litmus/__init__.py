@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kactors.workloads.base import Workload
 from kactors.workloads.litmus.collapse_fault import CollapseFault
 from kactors.workloads.litmus.collapse_munmap import CollapseMunmap
 from kactors.workloads.litmus.collapse_vs_fault import CollapseVsFault
@@ -14,14 +15,14 @@ from kactors.workloads.litmus.munmap_table import MunmapTable
 from kactors.workloads.litmus.munmap_vs_fault import MunmapVsFault
 from kactors.workloads.litmus.out_of_memory import OutOfMemory
 from kactors.workloads.litmus.same_address import SameAddress
+from kactors.workloads.litmus.scene import Scene
 from kactors.workloads.litmus.split_bounds import SplitBounds
 from kactors.workloads.litmus.two_faults import TwoFaults
 from kactors.workloads.litmus.vma_reuse import VmaReuse
 from kactors.workloads.litmus.write_protect import WriteProtect
 from kactors.workloads.litmus.zero_page import ZeroPage
-from kactors.workloads.litmus.scene import Scene
 
-TIMED = (SameAddress, MunmapVsFault, CollapseVsFault)
+TIMED: tuple[type[Workload], ...] = (SameAddress, MunmapVsFault, CollapseVsFault)
 """For runs in time, over seeds: they have options, and more pages than a search likes."""
 
 SCENES: dict[str, type[Scene]] = {
