@@ -11,13 +11,13 @@ from kactors.policies.per_vma import PerVma
 class NoLockSequenceRecheck(Broken, PerVma):
     """Does not look at vm_lock_seq again once it is counted as a reader (H1, H7).
 
-    A writer that has drained the readers before goes on writing: khugepaged has cleared the PMD, the fault allocates a
-    page table and maps a page, and the huge PMD covers both. Caught by store_lost.
+    A writer that has drained the readers before goes on writing: khugepaged has cleared the PMD, and the fault hangs a
+    page table there, which the huge PMD will cover. Caught by pmd_populated_under_collapse.
     """
 
     name: ClassVar[str] = "broken-per-vma-no-sequence-recheck"
     drops: ClassVar[tuple[str, ...]] = ("lock_sequence_recheck",)
-    caught_by: ClassVar[str | None] = "store_lost"
+    caught_by: ClassVar[str | None] = "pmd_populated_under_collapse"
 
 
 class NoLockedBounds(Broken, PerVma):
@@ -34,20 +34,21 @@ class NoLockedBounds(Broken, PerVma):
 class NoDrain(Broken, PerVma):
     """Writers lock a VMA without waiting for the faults inside (H5, H8).
 
-    One of them then sets its PTE in a table whose pages khugepaged has isolated. Caught by pte_under_cleared_pmd.
+    One of them finds the PMD that khugepaged has cleared and hangs a page table there, or sets its PTE in the old one.
+    Caught by pmd_populated_under_collapse.
     """
 
     name: ClassVar[str] = "broken-per-vma-no-drain"
     drops: ClassVar[tuple[str, ...]] = ("wait_for_readers",)
-    caught_by: ClassVar[str | None] = "pte_under_cleared_pmd"
+    caught_by: ClassVar[str | None] = "pmd_populated_under_collapse"
 
 
 class NoCollapseLock(Broken, PerVma):
     """khugepaged does not write-lock the VMA (E3), and faults go on during the collapse.
 
-    Caught by pte_under_cleared_pmd.
+    Caught by pmd_populated_under_collapse.
     """
 
     name: ClassVar[str] = "broken-per-vma-no-collapse-lock"
     drops: ClassVar[tuple[str, ...]] = ("collapse_start_write",)
-    caught_by: ClassVar[str | None] = "pte_under_cleared_pmd"
+    caught_by: ClassVar[str | None] = "pmd_populated_under_collapse"

@@ -22,11 +22,14 @@ class NoPteRecheck(Broken, SpfV9):
 
 
 class ClassicNoPteRecheck(Broken, Classic):
-    """The classic path without A10: mmap_sem held for reading keeps no other fault out. Caught by store_lost."""
+    """The classic path without A10: mmap_sem held for reading keeps no other fault out.
+
+    Caught by page_accounting, before anybody has stored to the page that is lost.
+    """
 
     name: ClassVar[str] = "broken-classic-no-pte-recheck"
     drops: ClassVar[tuple[str, ...]] = ("pte_same",)
-    caught_by: ClassVar[str | None] = "store_lost"
+    caught_by: ClassVar[str | None] = "page_accounting"
 
 
 class PerVmaNoPteRecheck(Broken, PerVma):

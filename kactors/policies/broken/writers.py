@@ -34,12 +34,12 @@ class IsolateUnlocked(Broken, SpfV9):
 class FreeBeforeFlush(Broken, SpfV9):
     """munmap frees the pages and then flushes (D3): another CPU still stores to them, whosever they are by now.
 
-    Caught by stale_translation.
+    Caught by page_accounting.
     """
 
     name: ClassVar[str] = "broken-free-before-flush"
     drops: ClassVar[tuple[str, ...]] = ("flush_before_free",)
-    caught_by: ClassVar[str | None] = "stale_translation"
+    caught_by: ClassVar[str | None] = "page_accounting"
 
 
 class MprotectNoFlush(Broken, SpfV9):
