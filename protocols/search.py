@@ -95,3 +95,47 @@ class Searched(Told):
     taken: dict[str, dict[str, Count]] = {}
     missed: float | None = None
     found: Found | None = None
+
+
+class Ablated(Told):
+    """A policy without some of its checks, searched.
+
+    Attributes:
+        dropped: the checks that it goes without.
+        complete: every interleaving of every scene was covered, or a finding made that needless.
+        found: what breaks, in the first scene in which something does; None: nothing was found.
+        states: different states seen, in all scenes together.
+    """
+
+    dropped: tuple[str, ...]
+    complete: bool
+    found: Found | None
+    states: Count
+
+    @property
+    def safe(self) -> bool:
+        """Nothing breaks, and nothing was left out."""
+        return self.complete and self.found is None
+
+
+class Ablation(Told):
+    """A policy without each subset of its checks.
+
+    Attributes:
+        policy: its name.
+        checks: those of which all subsets were dropped.
+        scenes: workloads in which.
+        rows: one for each subset, the smallest first.
+        minimal: sets of checks that are enough: nothing breaks with them alone, and with no part of them.
+        redundant: checks that no safe set needs: what is safe with one of them is safe without it.
+        spare: checks that can be dropped alone, though not whatever else is dropped: another check covers them.
+    """
+
+    version: str
+    policy: str
+    checks: tuple[str, ...]
+    scenes: tuple[str, ...]
+    rows: tuple[Ablated, ...]
+    minimal: tuple[tuple[str, ...], ...]
+    redundant: tuple[str, ...]
+    spare: tuple[str, ...]

@@ -49,7 +49,6 @@ class Bench(Engine):
     Attributes:
         posts: (receiver, sender, tag, message), in the order in which they were said.
         told: (actor's name, tracepoint).
-        timers: what daemons' timers will say.
         born: actors made.
         next_id: the number of the next actor.
     """
@@ -60,7 +59,6 @@ class Bench(Engine):
         self.choices = self.given
         self.posts: list[tuple[Any, Any, int, Message]] = []
         self.told: list[tuple[str, Tracepoint]] = []
-        self.timers: list[tuple[Any, Any, int, Message]] = []
         self.born: list[Any] = []
         self.next_id = 0
         self.heard: frozenset[type[Message]] = frozenset()
@@ -68,7 +66,7 @@ class Bench(Engine):
     def clear(self, given: Sequence[int], next_id: int) -> None:
         """Begin a new page."""
         self.given.give(given)
-        self.posts, self.told, self.timers, self.born = [], [], [], []
+        self.posts, self.told, self.born = [], [], []
         self.stop = None
         self.next_id = next_id
 
@@ -93,9 +91,8 @@ class Bench(Engine):
         return (at_ns, receiver, sender, tag, message)
 
     def post_background(self, at_ns: int, receiver: Party, sender: Party, message: Message, tag: int = 0) -> None:
-        """Take down a daemon's timer."""
-        del at_ns
-        self.timers.append((receiver, sender, tag, message))
+        """Forget a daemon's timer: without time it never rings."""
+        del at_ns, receiver, sender, message, tag
 
     def emit(self, at_ns: int, actor: Party, tracepoint: Tracepoint) -> None:
         """Take down what was told, if somebody wants to hear it."""

@@ -29,7 +29,8 @@ MEMORY_MIB = 8
 def untimed(scenario: Scenario, needed: Mapping[str, int]) -> Scenario:
     """Return the scenario on a machine in which nothing takes time; ``needed`` is what the workload asks of it."""
     costs = {"memory_mib": MEMORY_MIB, "page_cache_mib": 0} | dict(needed) | scenario.costs | UNTIMED
-    return scenario.model_copy(update={"costs": costs, "until_ns": None, "events_max": None})
+    khugepaged = scenario.khugepaged.model_copy(update={"scan_sleep_millisecs": 0})
+    return scenario.model_copy(update={"costs": costs, "until_ns": None, "events_max": None, "khugepaged": khugepaged})
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ def set_up(
             "use at most a thread a CPU (threads, cpus)"
         )
     pending = _run_alone(bench)
+    if scenario.khugepaged.scan_sleep_millisecs:
+        pending += _one_scan(system, bench)
     hear_all(observers, bench.told)
     return Origin(system, bench, tuple(pending), observers)
 
 
 def _run_alone(bench: Bench) -> list[tuple[Any, Any, int, Message]]:
-    """Deliver first in, first out, except what starts the workers; return that, and daemons' timers."""
+    """Deliver first in, first out, except what sets the machine going after the set-up; return that."""
     held: list[tuple[Any, Any, int, Message]] = []
     under_way = deque(bench.posts)
     made = 0
@@ -102,7 +105,15 @@ def _run_alone(bench: Bench) -> list[tuple[Any, Any, int, Message]]:
             raise UsageError(
                 f"the set-up takes more than {SET_UP_DELIVERIES_MAX} deliveries: a search needs a small scenario"
             )
-    return held + bench.timers
+    return held
+
+
+def _one_scan(system: System, bench: Bench) -> list[tuple[Any, Any, int, Message]]:
+    """Tell khugepaged of every range that a scan would find now. When its timers ring means nothing here."""
+    bench.posts = []
+    for found in system.mm.pmds.collapsible_ranges():
+        system.outside().collapse(system.khugepaged, found.address)
+    return bench.posts
 
 
 def hear_all(observers: tuple[Observer, ...], told: list[tuple[str, Any]]) -> Any:

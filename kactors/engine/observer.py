@@ -19,8 +19,8 @@ Hearing: TypeAlias = "Callable[[int, str, Any], Finding]"
 class Observer:
     """Hears what it subscribes to. A returned finding stops the run.
 
-    A search takes it that the order of two tracepoints matters to an observer only where both name the same page, frame,
-    area, table or lock. One that keeps a sum over different things says so:
+    A search takes it that the order of two tracepoints matters to an observer only where both name the same page,
+    frame, area, table or lock. One that keeps a sum over different things says so:
 
     Attributes:
         adds: tracepoints that may raise the sum.

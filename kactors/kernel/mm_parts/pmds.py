@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,9 @@ class _Entry:
     owner: Who | None = None
     since_ns: int = 0
     waiting: deque[tuple[Message, Any, int]] = field(default_factory=deque)
+
+
+NO_RANGE = ScanRange(address=-1, vma_id=-1, table=-1)
 
 
 class Pmds(Part):
@@ -231,16 +234,15 @@ class Pmds(Part):
         self.mm.reply(done_ns, client, tag, TablesDetached(tables=tuple(tables)))
 
     def _next_scan_range(self, message: NextScanRange, client: Any, tag: int) -> None:
-        size = self.machine.pmd_size
         done_ns = self.now_ns + self.machine.find_vma_ns
+        first = next((found for found in self.collapsible_ranges() if found.address > message.after), NO_RANGE)
+        self.mm.reply(done_ns, client, tag, first)
+
+    def collapsible_ranges(self) -> Iterator[ScanRange]:
+        """Yield what a scan looks at: PMD ranges of MADV_HUGEPAGE areas that have a page table, by address."""
+        size = self.machine.pmd_size
         for vma in self.mm.tree:
-            if not vma.hugepage:
-                continue
-            first = max(-(-vma.start // size), message.after // size + 1)
-            for index in range(first, vma.end // size):
+            for index in range(-(-vma.start // size), vma.end // size) if vma.hugepage else ():
                 entry = self._entries.get(index)
                 if entry is not None and entry.pmd.state is PmdState.TABLE:
-                    found = ScanRange(address=index * size, vma_id=vma.vma_id, table=entry.pmd.table)
-                    self.mm.reply(done_ns, client, tag, found)
-                    return
-        self.mm.reply(done_ns, client, tag, ScanRange(address=-1, vma_id=-1, table=-1))
+                    yield ScanRange(address=index * size, vma_id=vma.vma_id, table=entry.pmd.table)
