@@ -14,7 +14,17 @@ from pydantic import BaseModel
 from kactors import Scenario, run
 from kactors.report.schema import SCHEMAS
 from protocols.result import Result
-from protocols.stop import AnyStop, BoundExceeded, EventLimit, PredicateHeld, Quiescent, Stop, TimeReached, Violation
+from protocols.stop import (
+    AnyStop,
+    BoundExceeded,
+    EventLimit,
+    Livelock,
+    PredicateHeld,
+    Quiescent,
+    Stop,
+    TimeReached,
+    Violation,
+)
 from tests.report.samples import DEADLOCK, sample
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +34,7 @@ STOPS = [
     PredicateHeld(),
     Quiescent(),
     DEADLOCK,
+    Livelock(text="two states again and again"),
     Violation(property="p", text="t", story=("a", "b")),
     BoundExceeded(bound="b", limit=1, value=2, cause="c"),
 ]
