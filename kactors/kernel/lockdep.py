@@ -5,6 +5,7 @@ The hottest paths ask ``engine.listens`` themselves before they call: a call tha
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from kactors.engine.engine import Engine
@@ -16,18 +17,35 @@ Who: TypeAlias = tuple[Any, int]
 MMAP_SEM, PMD_LOCK, PTE_LOCK, MM_RB_LOCK = "mmap_sem", "pmd_lock", "pte_lock", "mm_rb_lock"
 
 
+TOLD_KEPT = 4096
+"""The same threads take the same locks again and again: a tracepoint that is kept costs a tenth of a new one."""
+
+
+@lru_cache(maxsize=TOLD_KEPT)
+def _acquired(lock: str, place: int, owner: str, tag: int, *, write: bool) -> LockAcquired:
+    return LockAcquired(lock=lock, place=place, write=write, owner=owner, tag=tag)
+
+
+@lru_cache(maxsize=TOLD_KEPT)
+def _released(lock: str, place: int, owner: str, tag: int, *, write: bool) -> LockReleased:
+    return LockReleased(lock=lock, place=place, write=write, owner=owner, tag=tag)
+
+
+@lru_cache(maxsize=TOLD_KEPT)
+def _needed(lock: str, place: int, owner: str, tag: int, act: str, *, write: bool) -> LockNeeded:
+    return LockNeeded(lock=lock, place=place, write=write, owner=owner, tag=tag, act=act)
+
+
 def tell_acquired(engine: Engine, actor: Any, lock: str, who: Who, *, place: int = 0, write: bool = True) -> None:
     """The client owns the lock from now on."""
     if engine.listens(LockAcquired):
-        acquired = LockAcquired(lock=lock, place=place, write=write, owner=who[0].name, tag=who[1])
-        engine.emit(engine.now_ns, actor, acquired)
+        engine.emit(engine.now_ns, actor, _acquired(lock, place, who[0].name, who[1], write=write))
 
 
 def tell_released(engine: Engine, actor: Any, lock: str, who: Who, *, place: int = 0, write: bool = True) -> None:
     """The client says that it releases the lock."""
     if engine.listens(LockReleased):
-        released = LockReleased(lock=lock, place=place, write=write, owner=who[0].name, tag=who[1])
-        engine.emit(engine.now_ns, actor, released)
+        engine.emit(engine.now_ns, actor, _released(lock, place, who[0].name, who[1], write=write))
 
 
 def tell_needed(
@@ -35,5 +53,4 @@ def tell_needed(
 ) -> None:
     """The client does something for which it must hold the lock."""
     if engine.listens(LockNeeded):
-        needed = LockNeeded(lock=lock, place=place, write=write, owner=who[0].name, tag=who[1], act=act)
-        engine.emit(engine.now_ns, actor, needed)
+        engine.emit(engine.now_ns, actor, _needed(lock, place, who[0].name, who[1], act, write=write))

@@ -2,6 +2,7 @@
 
 import copy
 from collections import deque
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,11 @@ def test_each_says_what_it_asserts_and_which_step_protects_it(name):
     found = load_property(name)
     assert found.name == name
     assert any(f"{letter}{digit}" in found.__doc__ for letter in "ACDEFGH" for digit in range(1, 10)), found.__doc__
+
+
+def test_the_model_page_tells_each():
+    page = (Path(__file__).parents[3] / "MODEL.md").read_text(encoding="utf-8")
+    assert [name for name in PROPERTIES if f"| `{name}` |" not in page] == []
 
 
 def test_an_unknown_name_lists_the_known_ones():

@@ -6,7 +6,7 @@ from kactors.observers.properties.transient_bound import TransientBound
 from kactors.policies import load_policy
 from kactors.policies.classic import Classic, classic_fault
 from protocols.tracepoints import MmPageAlloc, PageDiscarded, PageMapped, TransientStated
-from tests.actors.scenes import BASE
+from tests.actors.scenes import BASE, Heard, scene
 from tests.observers.properties.stories import findings, fires, one_write, stopped, with_history
 
 NAME = "transient_bound"
@@ -68,6 +68,19 @@ def test_the_bound_of_the_mail_does_not_hold():
 def test_ours_state_a_page_a_thread_and_keep_it(name):
     assert load_policy(name).transient_pages_max(2, 7) == 7
     assert stopped(NAME, *[one_write] * 5, policy=name, **SLOW).kind == "quiescent"
+
+
+def test_the_bound_is_stated_again_when_threads_or_the_policy_change():
+    heard = Heard(TransientStated)
+    machine = scene(one_write, set_up=with_history, observers=(heard,))
+    machine.system.run_thread(machine.system.cpus[1], one_write)
+    machine.system.set_policy(SaysNothing())
+    assert machine.run().stop.kind == "quiescent"
+    assert [(told.policy, told.pages) for told in heard.of(TransientStated)] == [
+        ("classic", 3),
+        ("classic", -1),
+        ("classic", -1),
+    ]
 
 
 def stated(pages, policy="mine"):
