@@ -124,6 +124,10 @@ class Automata:
             known = self._steps[key] = self._compute(node, sender, item)
         return known
 
+    def name(self, actor: int) -> str:
+        """Return an actor's name. Of page tables that were made in different histories the first one's is told."""
+        return str(self._bench.actors[actor].name)
+
     @property
     def computed(self) -> int:
         """How many steps have been run by actors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from kactors.checker.automata import Vocabulary
@@ -37,6 +38,16 @@ class Watch:
         if known is None:
             known = self._heard[state, telling] = self._hear(state, telling)
         return known
+
+    @property
+    def states(self) -> int:
+        """How many different states have been seen."""
+        return len(self._states)
+
+    @property
+    def heard(self) -> Mapping[tuple[int, int], tuple[int, AnyStop | None]]:
+        """By (state, telling) what has been heard so far: the state after it, and what was found."""
+        return self._heard
 
     def judge(self, state: int) -> AnyStop | None:
         """Return what the observers find at the end of a run that came to rest."""
