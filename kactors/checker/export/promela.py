@@ -133,7 +133,9 @@ class _Model:
             version=version("kactors"),
             scenario=scenario.model_dump_json(exclude_defaults=True).replace("*/", "* /"),
             states=self.reached.states,
-            ends=", ".join(f"{count} end {kind}" for kind, count in sorted(count_ends(self.subject, self.reached).items())),
+            ends=", ".join(
+                f"{count} end {kind}" for kind, count in sorted(count_ends(self.subject, self.reached).items())
+            ),
         )
         for item, number in self.numbers.items():
             receiver, tag, message = self.items[item]
@@ -155,6 +157,7 @@ class _Model:
         yield f"{_type(self.space.watch.states)} watched = {self.space.first.watched};"
         waiting = sum(self.automata.nodes[node].waits for node in self.space.first.nodes)
         yield f"byte waiting = {waiting}; /* clients that wait for an answer */"
+        yield "bool found; /* nothing follows a finding */"
         for client in sorted(self.asks):
             said = self.space.first.queues.get((client, STORES), ())
             asks = int(bool(said and self.items[said[-1]][2].replies))
@@ -208,7 +211,7 @@ class _Model:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def _process(self, actor: int) -> Iterator[str]:
-        yield from ("", f"proctype {self.name(actor)}() {{")
+        yield from ("", f"proctype {self.name(actor)}() provided (!found) {{")
         yield from self._client(actor) if self.space.is_client(actor) else self._server(actor)
         yield "}"
 
@@ -246,7 +249,7 @@ class _Model:
 
     def _effects(self, taking: Taking, step: Step) -> Iterator[str]:
         """Yield the statements of one move."""
-        channel, node, item = taking
+        channel, _, item = taking
         receiver, _, message = self.items[item]
         yield f"{self.channel(channel)} ? {self.item(item)}"
         says = f"{self.automata.name(channel[0])} to {self.automata.name(receiver)}: {in_words(message)}"
@@ -311,7 +314,13 @@ class _Model:
 
     def _at_rest(self) -> Iterator[str]:
         """Look at every end where nobody waits: tell the outcome, and what the observers find only then."""
-        yield from ("", "proctype at_rest() {", "end:", "  atomic { (timeout && waiting == 0);", "    if")
+        yield from (
+            "",
+            "proctype at_rest() provided (!found) {",
+            "end:",
+            "  atomic { (timeout && waiting == 0);",
+            "    if",
+        )
         watched = {}
         for state in self.reached.ends:
             if state.stop is None and not isinstance(stop := self.space.verdict(state), Deadlock):
@@ -342,12 +351,12 @@ def _fails(stop: AnyStop | None) -> list[str]:
     if stop is None or isinstance(stop, Quiescent):
         return []
     found = f"{stop.property}: {stop.text}" if isinstance(stop, Violation) else stop.kind
-    return [f'printf("found: {_quoted(found)}\\n")', "assert(false)"]
+    return [f'printf("found: {_quoted(found)}\\n")', "found = true", "assert(false)"]
 
 
 def _quoted(text: str) -> str:
     """Return a text that can stand in a Promela string."""
-    return text.translate(str.maketrans({"\\": "/", '"': "'", "%": "%%", "\n": " "}))
+    return text.replace("\\", "/").replace('"', "'").replace("%", "%%").replace("\n", " ")
 
 
 def count_ends(subject: Subject, reached: Reached) -> dict[str, int]:
@@ -355,6 +364,9 @@ def count_ends(subject: Subject, reached: Reached) -> dict[str, int]:
     counts: dict[str, int] = {}
     for state in reached.ends:
         stop = subject.space.verdict(state)
-        kind = f"in {stop.property}" if isinstance(stop, Violation) else "clean" if isinstance(stop, Quiescent) else f"in {stop.kind}"
+        if stop is None:
+            raise AssertionError("an end with messages under way")
+        found = stop.property if isinstance(stop, Violation) else stop.kind
+        kind = "clean" if isinstance(stop, Quiescent) else f"in {found}"
         counts[kind] = counts.get(kind, 0) + 1
     return counts
