@@ -7,12 +7,14 @@ once, by the actor itself, and taken down. States that two histories lead to are
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kactors.checker.frozen import freeze
 from kactors.checker.origin import Origin
+from kactors.engine.client import Client
 from protocols.base import Message
 from protocols.stop import AnyStop
 
@@ -80,12 +82,13 @@ class Node:
     Attributes:
         actor: its number.
         born: how many actors it has made on the way here, and all before it.
+        number: its place in ``Automata.nodes``.
         live: an actor that stands here now, if there is one.
         template: of a first state: the actor to copy.
         waits: one of its threads waits for an answer.
     """
 
-    __slots__ = ("actor", "born", "given", "live", "parent", "template", "waits")
+    __slots__ = ("actor", "born", "given", "live", "number", "parent", "template", "waits")
 
     def __init__(self, actor: int, born: int, parent: Node | None, given: Given | None, *, waits: bool) -> None:
         self.actor = actor
@@ -93,6 +96,7 @@ class Node:
         self.parent = parent
         self.given = given
         self.live: Any = None
+        self.number = -1
         self.template: Any = None
         self.waits = waits
 
@@ -133,6 +137,10 @@ class Automata:
         """How many steps have been run by actors."""
         return len(self._steps)
 
+    def first_of(self, actor: int, otherwise: int) -> int:
+        """Return an actor's first state; ``otherwise`` for one that was made on the way."""
+        return self.first[actor] if actor < len(self.first) else otherwise
+
     def taken(self) -> dict[str, dict[str, int]]:
         """Return, for each role, the messages that its actors took, with how many of their states took each."""
         counts: dict[str, dict[str, int]] = {}
@@ -155,7 +163,7 @@ class Automata:
         key = (actor.id, node.born, freeze(actor))
         number = self._known.get(key)
         if number is None:
-            number = self._known[key] = len(self.nodes)
+            number = node.number = self._known[key] = len(self.nodes)
             self.nodes.append(node)
         return number
 
@@ -181,8 +189,10 @@ class Automata:
         born = tuple(self._root(made, made.id + 1) for made in bench.born)
         after = Node(node.actor, bench.next_id, node, given, waits=_waits(actor))
         target = self._number(actor, after)
-        if self.nodes[target].live is None:
+        if self.nodes[target].live is None and _has_begun(actor):
             self.nodes[target].live = actor
+        elif isinstance(actor, Client):
+            actor.close()
         step = Step(
             node=target,
             items=tuple([item(to.id, tag, message) for to, _, tag, message in bench.posts]),
@@ -218,3 +228,11 @@ class Automata:
 
 def _waits(actor: Any) -> bool:
     return bool(actor.blocked())
+
+
+def _has_begun(actor: Any) -> bool:
+    """Return whether no thread is about to do its first step: Python complains of a coroutine that is never begun."""
+    if not isinstance(actor, Client):
+        return True
+    coroutines = [process.coroutine for process in actor.processes()]
+    return all(inspect.getcoroutinestate(each) != inspect.CORO_CREATED for each in coroutines if each is not None)

@@ -15,15 +15,19 @@ from kactors.fault_policy import FaultPolicy
 from kactors.scheduler import IDLE
 from kactors.system import System, build
 from kactors.workloads import Workload, load_workload
+from protocols.allocation import DRAIN_PAGES
 from protocols.base import Message
 from protocols.host import CollapseRange
 from protocols.machine import Machine
 from protocols.scenario import Scenario
 from protocols.scheduling import StartThread
+from protocols.tlb import FlushIpi
+from protocols.tracepoints import TlbFlush
 
 SET_UP_DELIVERIES_MAX = 20_000
 UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {"slice_ns": 1, "jitter_percent": 0}
 MEMORY_MIB = 8
+LAST_VPN = 1 << 36
 
 
 def untimed(scenario: Scenario, needed: Mapping[str, int]) -> Scenario:
@@ -82,6 +86,8 @@ def set_up(
     pending = _run_alone(bench)
     if scenario.khugepaged.scan_sleep_millisecs:
         pending += _one_scan(system, bench)
+    if system.workload.interchangeable:
+        _level(system, bench)
     hear_all(observers, bench.told)
     return Origin(system, bench, tuple(pending), observers)
 
@@ -114,6 +120,23 @@ def _one_scan(system: System, bench: Bench) -> list[tuple[Any, Any, int, Message
     for found in system.mm.pmds.collapsible_ranges():
         system.outside().collapse(system.khugepaged, found.address)
     return bench.posts
+
+
+def _level(system: System, bench: Bench) -> None:
+    """Make all CPUs alike: the one that set up has left the mm, and its page list is empty as the others' are."""
+    host = system.outside()
+    for cpu in system.cpus:
+        flush = FlushIpi(start=0, end=0, full=True, generation=cpu.tlb.generation + 1)
+        for message, sender in ((flush, host), (DRAIN_PAGES, system.allocator)):
+            bench.posts = []
+            cpu.receive((0, cpu, sender, 0, message))
+            for receiver, said_by, tag, answer in bench.posts:
+                if receiver is not host:
+                    receiver.receive((0, receiver, said_by, tag, answer))
+    bench.posts = []
+    # What the CPU that set up had in its TLB is gone, for the observers too.
+    for done in (False, True):
+        bench.emit(0, host, TlbFlush(first=0, last=LAST_VPN, done=done))
 
 
 def hear_all(observers: tuple[Observer, ...], told: list[tuple[str, Any]]) -> Any:

@@ -11,18 +11,18 @@ from protocols.tracepoints import RegisterSet
 
 
 class Outcome(Observer):
-    """Hears registers; the last value of each counts."""
+    """Hears registers; the last value that a thread noted under a name counts."""
 
     def __init__(self) -> None:
-        self.registers: dict[str, str] = {}
+        self.registers: dict[str, dict[int, str]] = {}
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
         """Hear what threads put into registers."""
         return {RegisterSet: self._set}
 
     def _set(self, _at_ns: int, _who: str, noted: RegisterSet) -> None:
-        self.registers[noted.register_name] = noted.value
+        self.registers.setdefault(noted.register_name, {})[noted.thread] = noted.value
 
     def outcome(self) -> Registers:
-        """Return all registers by name."""
-        return tuple(sorted(self.registers.items()))
+        """Return all registers by name; of one that several threads noted, the values without who noted which."""
+        return tuple((name, ", ".join(sorted(values.values()))) for name, values in sorted(self.registers.items()))

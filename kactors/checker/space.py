@@ -90,6 +90,7 @@ class Space:
         automata: its actors.
         watch: its observers.
         policy: whose faults it searches.
+        alike: clients that can take each other's places, by number.
         start: where the set-up leaves the machine.
         prologue: the moves from there that start the workers.
         first: where it begins: every worker is about to do its first step.
@@ -107,6 +108,10 @@ class Space:
         self._states: dict[Any, State] = {}
         self.prologue: list[Move] = []
         self.policy = origin.system.policy
+        self._origin = origin
+        workers = [user for user in origin.system.users if user.number]
+        self._threads = {user.cpu.id: user.number for user in workers}
+        self.alike = tuple(sorted(self._threads)) if origin.system.workload.interchangeable else ()
         self.start = self._same(State(self.automata.first, queues, self.watch.first, None))
         self.first = self._to_the_barrier(self.start)
 
@@ -154,6 +159,20 @@ class Space:
         if any(self.automata.nodes[node].waits for node in state.nodes):
             return Deadlock(cycle=(), waits=())
         return self.watch.judge(state.watched) or Quiescent()
+
+    def cpu_of(self, client: int) -> int:
+        """Return the number of a client's CPU, -1 for khugepaged."""
+        cpu: int = self._origin.bench.actors[client].cpu_id
+        return cpu
+
+    def thread_of(self, client: int) -> int:
+        """Return the number of the worker that runs on a CPU."""
+        return self._threads[client]
+
+    def name_of(self, client: int) -> str:
+        """Return a client's name."""
+        name: str = self._origin.bench.actors[client].name
+        return name
 
     def taken(self) -> dict[str, dict[str, int]]:
         """Return, for each actor's role, the messages that it took, with how many of its states took each."""

@@ -29,6 +29,7 @@ class Watch:
         self._states: list[tuple[Observer, ...]] = []
         self._known: dict[Frozen, int] = {}
         self._heard: dict[tuple[int, int], tuple[int, AnyStop | None]] = {}
+        self._ways: dict[int, tuple[int, int]] = {}
         self._judged: dict[int, AnyStop | None] = {}
         self.first = self._number(observers)
 
@@ -37,7 +38,12 @@ class Watch:
         known = self._heard.get((state, telling))
         if known is None:
             known = self._heard[state, telling] = self._hear(state, telling)
+            self._ways.setdefault(known[0], (state, telling))
         return known
+
+    def came_from(self, state: int) -> tuple[int, int]:
+        """Return (state before, telling) of the first way that led to a state other than the first."""
+        return self._ways[state]
 
     @property
     def states(self) -> int:

@@ -19,12 +19,15 @@ class Workload(ABC):
         unit: what ``record_done`` counts.
         options_type: the model of its options, None when it has none.
         at_once: the workers leave the start barrier at the same instant.
+        interchangeable: all workers run one program, so exchanging two of them changes nothing but their numbers. What
+            they note, they note under the same names.
         costs: what it needs of the machine's profile, unless the scenario says otherwise.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
+    interchangeable: ClassVar[bool] = False
     options_type: ClassVar[type[BaseModel] | None] = None
     costs: ClassVar[Mapping[str, int]] = {}
 

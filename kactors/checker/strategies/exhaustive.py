@@ -15,6 +15,7 @@ from kactors.checker.dependence import Dependence
 from kactors.checker.liveness import find_livelock
 from kactors.checker.space import Channel, Move, Space, State
 from kactors.checker.strategies.strategy import Budget, End, Strategy
+from kactors.checker.symmetry import Symmetry
 
 Sleep = dict[Channel, tuple[int, ...]]
 """Channels that need not be tried, each with the effects of its next move."""
@@ -53,6 +54,8 @@ class Exhaustive(Strategy):
     def __init__(self, space: Space, budget: Budget, dependence: Dependence | None) -> None:
         super().__init__(space, budget)
         self._dependence = dependence
+        # Points that differ only in which CPU is which have as many traces, and the same ends but for the names.
+        self._symmetry = Symmetry(space) if dependence is not None and space.alike else None
         self._left: dict[Any, int] = {}
         self._points: list[Point] = []
         self._open: set[Any] = set()
@@ -126,7 +129,11 @@ class Exhaustive(Strategy):
         self.states = self.space.states
 
     def _key(self, state: State, sleep: Sleep) -> Any:
-        return state.number, frozenset(sleep.items())
+        """Name a point: a channel's next move, and so its effects, follow from the state."""
+        if self._symmetry is None:
+            return state.number, frozenset(sleep)
+        number, exchange = self._symmetry.canonical(state)
+        return number, frozenset(sleep if exchange is None else map(exchange.channel, sleep))
 
     def _ways(self, state: State, sleep: Sleep) -> Iterator[tuple[Move, State, Sleep]]:
         """Yield the moves that sleep does not make needless; each falls asleep for those after it."""

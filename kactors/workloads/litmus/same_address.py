@@ -27,6 +27,7 @@ class SameAddress(Configured[SameAddressOptions]):
     name: ClassVar[str] = "same-address"
     unit: ClassVar[str] = "stores"
     at_once: ClassVar[bool] = True
+    interchangeable: ClassVar[bool] = True
 
     def __init__(self, options: SameAddressOptions) -> None:
         super().__init__(options)
