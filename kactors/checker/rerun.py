@@ -106,13 +106,19 @@ class Rerun:
     system: System
 
 
-def rerun(space: Space, moves: Sequence[Move], set_up: Callable[[Bench], Origin]) -> Rerun:
+def rerun(
+    space: Space,
+    moves: Sequence[Move],
+    set_up: Callable[[Bench], Origin],
+    look: Callable[[Delivery, Origin], None] | None = None,
+) -> Rerun:
     """Run a schedule.
 
     Args:
         space: of the scenario.
         moves: from ``space.first`` on.
         set_up: makes the scenario's machine on a bench.
+        look: called after each delivery, those that start the workers included.
 
     Raises:
         KeyError: a move is none: nothing is under way in its channel.
@@ -125,9 +131,12 @@ def rerun(space: Space, moves: Sequence[Move], set_up: Callable[[Bench], Origin]
     state = space.start
     for number, move in enumerate((*space.prologue, *moves)):
         after, happening = space.move(state, move)
-        made = [_deliver(space, origin, state, move, place, happening) for place in range(len(happening.took))]
-        if number >= len(space.prologue):
-            deliveries += made
+        for place in range(len(happening.took)):
+            made = _deliver(space, origin, state, move, place, happening)
+            if look is not None:
+                look(made, origin)
+            if number >= len(space.prologue):
+                deliveries.append(made)
         state = after
     stop = space.verdict(state)
     if isinstance(stop, Deadlock):

@@ -96,6 +96,10 @@ class Pmds(Part):
         """Return the first frame of every mapped huge page."""
         return [entry.pmd.pfn for entry in self._entries.values() if entry.pmd.state is PmdState.HUGE]
 
+    def entries(self) -> dict[int, Pmd]:
+        """Return the entries that have been touched, by the first address that each maps."""
+        return {index * self.machine.pmd_size: entry.pmd for index, entry in self._entries.items()}
+
     def _entry(self, address: int) -> _Entry:
         index = address // self.machine.pmd_size
         entry = self._entries.get(index)

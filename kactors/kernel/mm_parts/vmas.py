@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kactors.engine.actor import Handler
@@ -81,6 +82,10 @@ class Vmas(Part):
         if any((client, tag) == who for _, client, tag in self._postponed):
             return Holder("mm_rb_lock (held for write)", (self.mm.name,), 0, "a tree change is not complete")
         return None
+
+    def areas(self) -> Iterator[Vma]:
+        """Yield every area that is in the tree, or that a reference or a reader still keeps."""
+        yield from self._by_id.values()
 
     # --- services for the tree changes -------------------------------------------------------------------------------
 
