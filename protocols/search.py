@@ -27,8 +27,8 @@ class StoryStep(Told):
         on: in whose column it stands: the CPU (or khugepaged) whose doing it is.
         says: the message, in short.
         effect: what became of it, where that is not plain: the answer, or what the receiver went on to do.
+        does: the same in the kernel's words: the call, and what came of it.
         source: file and line of the code that said it, with the text of that line: the policy's own where it was one.
-        sleeping: it was taken while the receiver's irqs were off: it waits there.
     """
 
     sender: str
@@ -36,6 +36,7 @@ class StoryStep(Told):
     on: str
     says: str
     effect: str = ""
+    does: str = ""
     source: str = ""
 
 

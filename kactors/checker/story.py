@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kactors.checker import words
 from kactors.checker.rerun import Delivery
 from protocols.base import Message
 from protocols.scheduling import Granted, MustSleep, Retry
@@ -14,6 +15,7 @@ from protocols.vma import AdjustDone, VmaSnapshot
 
 INTERRUPTS = (FlushIpi, SyncIpi)
 WAKE_UPS = (Granted, Retry)
+TABLE = "ptl@"
 SHORT = 48
 FEW = 4
 
@@ -35,12 +37,14 @@ def step_of(deliveries: Sequence[Delivery], number: int) -> int:
 
 
 def _steps(deliveries: Sequence[Delivery]) -> Iterator[tuple[StoryStep, frozenset[int]]]:
+    names = {delivery.receiver for delivery in deliveries if delivery.receiver.startswith(TABLE)}
     for number, delivery in enumerate(deliveries):
         if _is_answer(delivery) or isinstance(delivery.message, AdjustDone):
             continue
         answered = _answer(deliveries, number)
         told = frozenset({number} if answered is None else {number, answered})
-        yield _step(delivery, None if answered is None else deliveries[answered]), told
+        lock = delivery.receiver if len(names) > 1 else "ptl"
+        yield _step(delivery, None if answered is None else deliveries[answered], lock), told
 
 
 def _is_answer(delivery: Delivery) -> bool:
@@ -59,7 +63,7 @@ def _answer(deliveries: Sequence[Delivery], number: int) -> int | None:
     return None
 
 
-def _step(delivery: Delivery, answer: Delivery | None) -> StoryStep:
+def _step(delivery: Delivery, answer: Delivery | None, lock: str) -> StoryStep:
     message = delivery.message
     interrupt = isinstance(message, INTERRUPTS)
     on = delivery.receiver if interrupt or isinstance(message, WAKE_UPS) else delivery.sender
@@ -76,8 +80,24 @@ def _step(delivery: Delivery, answer: Delivery | None) -> StoryStep:
         on=on,
         says=in_words(message),
         effect=effect,
+        does=_does(delivery, answer, lock),
         source=str(delivery.spoken),
     )
+
+
+def _does(delivery: Delivery, answer: Delivery | None, lock: str) -> str:
+    """Return a step in the kernel's words: the call with what came of it."""
+    message = delivery.message
+    if isinstance(message, WAKE_UPS):
+        return words.answer(message)
+    said = words.request(message, lock=lock)
+    if isinstance(message, INTERRUPTS):
+        return f"{said}: {delivery.waits}, waits" if delivery.waits else f"{said}: taken"
+    if answer is not None:
+        came = words.answer(answer.message)
+    else:
+        came = "waits" if type(message).replies else ""
+    return f"{said} -> {came}" if came else said
 
 
 def _answer_in_words(message: Message) -> str:

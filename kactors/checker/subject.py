@@ -31,6 +31,8 @@ class Subject:
         properties: makes the observers that judge; by default all that kactors has.
         space: what can happen.
         dependence: what may change places.
+        workers: how many threads run.
+        cpus: on how many CPUs.
 
     Raises:
         UsageError: the scenario cannot be searched.
@@ -42,9 +44,12 @@ class Subject:
     properties: Callable[[], list[Observer]] = all_properties
     space: Space = field(init=False)
     dependence: Dependence = field(init=False)
+    workers: int = field(init=False)
+    cpus: int = field(init=False)
 
     def __post_init__(self) -> None:
         origin = self.set_up(Bench())
+        self.workers, self.cpus = origin.system.workers, len(origin.system.cpus)
         self.space = Space(origin)
         clients = [actor for actor in range(len(self.space.first.nodes)) if self.space.is_client(actor)]
         self.dependence = Dependence(self.space.automata.vocabulary, clients, origin.observers)
