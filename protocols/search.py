@@ -64,6 +64,7 @@ class Searched(Told):
     """What a search covered.
 
     Attributes:
+        properties: what judged it besides the properties that kactors has.
         strategy: its name.
         seed: of the strategies that draw.
         complete: every interleaving was covered.
@@ -82,6 +83,7 @@ class Searched(Told):
 
     version: str
     scenario: Scenario
+    properties: tuple[str, ...] = ()
     strategy: str
     seed: int
     complete: bool

@@ -8,12 +8,13 @@ several ways to go on, and ``*N`` for N in a row; actors by number.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import groupby
 
-from kactors.checker.space import STORES, Channel, Move
+from kactors.checker.space import STORES, Channel, Move, Space
 from kactors.engine.errors import UsageError
 from protocols.scenario import Scenario
 
@@ -24,8 +25,9 @@ MOVES_MAX = 1_000_000
 
 def digest(scenario: Scenario) -> str:
     """Return what a schedule of this scenario is marked with: 12 hexadecimal digits."""
-    said = f"{version('kactors')}/{scenario.model_dump_json(exclude={'seed', 'until_ns', 'events_max'})}"
-    return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+    # Options are the same in whatever order they were given.
+    values = json.dumps(scenario.model_dump(mode="json", exclude={"seed", "until_ns", "events_max"}), sort_keys=True)
+    return hashlib.blake2b(f"{version('kactors')}/{values}".encode(), digest_size=6).hexdigest()
 
 
 def write_schedule(scenario: Scenario, moves: Sequence[Move]) -> str:
@@ -66,3 +68,21 @@ def read_schedule(scenario: Scenario, text: str) -> tuple[Move, ...]:
         channel: Channel = (int(match["sender"]), STORES if match["receiver"] is None else int(match["receiver"]))
         moves += [(channel, int(match["way"] or 0))] * times
     return tuple(moves)
+
+
+def check_moves(space: Space, moves: Sequence[Move]) -> None:
+    """Check that a schedule can be run.
+
+    Raises:
+        UsageError: naming the first move that is not possible.
+    """
+    state = space.first
+    for number, (channel, way) in enumerate(moves):
+        where = f"move {number + 1} of {len(moves)} ({_move((channel, way), 1)}) is not possible"
+        if channel not in state.channels:
+            why = "the run has ended by then" if not state.channels else "nothing is under way there"
+            raise UsageError(f"the schedule is damaged: {where}: {why}")
+        ways = len(space.head_steps(state, channel))
+        if way >= ways:
+            raise UsageError(f"the schedule is damaged: {where}: there are {ways} ways to go on")
+        state, _ = space.move(state, (channel, way))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 
+from kactors.checker.covered import Covered, Finding
 from kactors.checker.critical import critical_move
 from kactors.checker.schedules import write_schedule
 from kactors.checker.shrink import shrink
@@ -15,23 +17,35 @@ from kactors.checker.story import step_of, tell
 from kactors.checker.strategies.dpor import SourceDpor
 from kactors.checker.strategies.exhaustive import Exhaustive, Plain
 from kactors.checker.strategies.portfolio import Portfolio
-from kactors.checker.strategies.strategy import Budget, Strategy
-from kactors.checker.strategies.walks import Delay, FairPct, Pct, Pos, RandomWalk
+from kactors.checker.strategies.strategy import Budget, End, Strategy
+from kactors.checker.strategies.walks import Delay, FairPct, Pct, Pos, RandomWalk, Walk
 from kactors.checker.subject import Subject
 from kactors.engine.errors import UsageError
 from protocols.search import Found, Registers, Searched
 from protocols.stop import AnyStop, Livelock, Quiescent
+
+WALKS: dict[str, Callable[[Subject, Budget, int, int], Walk]] = {
+    "random": lambda subject, budget, seed, first: RandomWalk(subject.space, budget, seed, first),
+    "pct": lambda subject, budget, seed, first: Pct(subject.space, budget, seed, first),
+    "fair-pct": lambda subject, budget, seed, first: FairPct(subject.space, budget, seed, first),
+    "pos": lambda subject, budget, seed, first: Pos(subject.space, budget, seed, subject.dependence, first),
+    "delay": lambda subject, budget, seed, first: Delay(subject.space, budget, seed, first),
+}
+"""Strategies whose schedules are numbered, with the number of the first one."""
+
+
+def _from_the_first(
+    walk: Callable[[Subject, Budget, int, int], Walk], subject: Subject, budget: Budget, seed: int
+) -> Walk:
+    return walk(subject, budget, seed, 0)
+
 
 STRATEGIES: dict[str, Callable[[Subject, Budget, int], Strategy]] = {
     "portfolio": lambda subject, budget, seed: Portfolio(subject.space, budget, seed, subject.dependence),
     "exhaustive": lambda subject, budget, _: Exhaustive(subject.space, budget, subject.dependence),
     "dpor": lambda subject, budget, _: SourceDpor(subject.space, budget, subject.dependence),
     "plain": lambda subject, budget, _: Plain(subject.space, budget),
-    "random": lambda subject, budget, seed: RandomWalk(subject.space, budget, seed),
-    "pct": lambda subject, budget, seed: Pct(subject.space, budget, seed),
-    "fair-pct": lambda subject, budget, seed: FairPct(subject.space, budget, seed),
-    "pos": lambda subject, budget, seed: Pos(subject.space, budget, seed, subject.dependence),
-    "delay": lambda subject, budget, seed: Delay(subject.space, budget, seed),
+    **{name: partial(_from_the_first, walk) for name, walk in WALKS.items()},
 }
 
 
@@ -64,7 +78,7 @@ class Search:
     strategy: Strategy
     seed: int = 1
     outcomes: Counter[Registers] = field(default_factory=Counter)
-    finding: tuple[AnyStop, tuple[Move, ...]] | None = None
+    finding: Finding | None = None
 
     def run(self, *, keep_going: bool = False) -> Search:
         """Run until a finding, until all is covered, or until the budget is used up.
@@ -73,44 +87,88 @@ class Search:
             keep_going: look for all outcomes; only the first finding is kept.
         """
         for stop, moves, outcome in self.verdicts():
-            if isinstance(stop, Quiescent):
-                self.outcomes[outcome] += 1
-                continue
-            self.finding = self.finding or (stop, moves)
-            if not keep_going:
+            if self.note(stop, moves, outcome) and not keep_going:
                 break
         return self
 
     def verdicts(self) -> Iterator[tuple[AnyStop, tuple[Move, ...], Registers]]:
         """Yield for each schedule why it ended, the schedule, and what the threads saw."""
-        space = self.subject.space
         for end in self.strategy.ends():
-            stop = end.loop or space.verdict(end.state)
-            if stop is None:
-                raise AssertionError("a schedule ended with messages under way")
-            yield stop, end.moves, self.subject.outcome(end.state.watched)
+            yield self.judge(end)
 
-    def searched(self, *, shrunk: bool = True) -> Searched:
-        """Return what was covered, and the finding with its story."""
-        strategy = self.strategy
-        return Searched(
-            version=version("kactors"),
-            scenario=self.subject.scenario,
-            strategy=strategy.name,
-            seed=self.seed,
-            complete=strategy.complete,
+    def judge(self, end: End) -> tuple[AnyStop, tuple[Move, ...], Registers]:
+        """Return why a schedule ended, the schedule, and what the threads saw."""
+        stop = end.loop or self.subject.space.verdict(end.state)
+        if stop is None:
+            raise AssertionError("a schedule ended with messages under way")
+        return stop, end.moves, self.subject.outcome(end.state.watched)
+
+    def note(self, stop: AnyStop, moves: tuple[Move, ...], outcome: Registers) -> bool:
+        """Count the end of a schedule, and keep the first finding; return whether it is one."""
+        if isinstance(stop, Quiescent):
+            self.outcomes[outcome] += 1
+            return False
+        self.finding = self.finding or (stop, moves)
+        return True
+
+    def covered(self) -> Covered:
+        """Return what has been covered so far."""
+        strategy, space = self.strategy, self.subject.space
+        return Covered(
             schedules=strategy.schedules,
             steps=strategy.moves,
             depth=strategy.depth,
             cut=strategy.cut,
-            states=self.subject.space.states,
+            states=space.states,
+            taken=space.taken(),
+            outcomes=self.outcomes,
             traces=strategy.traces if strategy.complete else None,
-            interleavings=strategy.traces if isinstance(strategy, Plain) and strategy.complete else None,
-            outcomes=tuple(sorted(self.outcomes.items())),
-            taken=self.subject.space.taken(),
-            missed=strategy.miss_probability() if isinstance(strategy, Pct) else None,
-            found=None if self.finding is None else tell_finding(self.subject, *self.finding, shrunk=shrunk),
+            finding=self.finding,
+            complete=strategy.complete,
         )
+
+    def searched(self, *, shrunk: bool = True) -> Searched:
+        """Return what was covered, and the finding with its story."""
+        found = None if self.finding is None else tell_finding(self.subject, *self.finding, shrunk=shrunk)
+        return tell_search(self.subject, self.covered(), strategy=self.strategy.name, seed=self.seed, found=found)
+
+
+def tell_search(subject: Subject, covered: Covered, *, strategy: str, seed: int, found: Found | None) -> Searched:
+    """Return what a search covered, and its finding.
+
+    Args:
+        subject: what was searched.
+        covered: its sums.
+        strategy: its name.
+        seed: of strategies that draw.
+        found: the finding with its story, maybe in a smaller scenario.
+    """
+    return Searched(
+        version=version("kactors"),
+        scenario=subject.scenario,
+        strategy=strategy,
+        seed=seed,
+        complete=covered.complete,
+        schedules=covered.schedules,
+        steps=covered.steps,
+        depth=covered.depth,
+        cut=covered.cut,
+        states=covered.states,
+        traces=covered.traces,
+        interleavings=covered.traces if strategy == Plain.name else None,
+        outcomes=tuple(sorted(covered.outcomes.items())),
+        taken=covered.taken,
+        missed=_missed(subject, covered, strategy, seed),
+        found=found,
+    )
+
+
+def _missed(subject: Subject, covered: Covered, strategy: str, seed: int) -> float | None:
+    if strategy not in (Pct.name, FairPct.name):
+        return None
+    pct = Pct(subject.space, Budget(), seed)
+    pct.schedules = covered.schedules
+    return pct.miss_probability()
 
 
 def tell_finding(subject: Subject, stop: AnyStop, moves: tuple[Move, ...], *, shrunk: bool = True) -> Found:

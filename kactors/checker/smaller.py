@@ -1,7 +1,7 @@
 """The smallest scenario with the same finding: fewer CPUs and threads, smaller options of the workload.
 
-A story of one page on two CPUs is read; one of eight pages on four is not. Each smaller scenario is searched with a small
-budget, in turns that are counted and not timed, so the result is the same everywhere.
+A story of one page on two CPUs is read; one of eight pages on four is not. Each smaller scenario is searched with a
+small budget, in turns that are counted and not timed, so the result is the same everywhere.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from pydantic.fields import FieldInfo
 
+from kactors.checker.covered import Finding
 from kactors.checker.schedules import digest
-from kactors.checker.search import Finding, Search, make_strategy
+from kactors.checker.search import Search, make_strategy
 from kactors.checker.shrink import same_finding
 from kactors.checker.strategies.strategy import Budget
 from kactors.checker.subject import Subject

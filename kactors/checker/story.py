@@ -93,10 +93,8 @@ def _does(delivery: Delivery, answer: Delivery | None, lock: str) -> str:
     said = words.request(message, lock=lock)
     if isinstance(message, INTERRUPTS):
         return f"{said}: {delivery.waits}, waits" if delivery.waits else f"{said}: taken"
-    if answer is not None:
-        came = words.answer(answer.message)
-    else:
-        came = "waits" if type(message).replies else ""
+    unanswered = "waits" if type(message).replies else ""
+    came = unanswered if answer is None else words.answer(answer.message)
     return f"{said} -> {came}" if came else said
 
 

@@ -7,7 +7,7 @@ A request reads as the call that makes it, an answer as what comes of the call. 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from protocols import allocation, host, mmap_sem, page_table, scheduling, tlb, vma
 from protocols.base import Address, Message
@@ -16,6 +16,32 @@ from protocols.vma import VmaSnapshot
 
 Phrase = str | Callable[[Any], str]
 """A template with the message's fields in braces, or a function of the message."""
+
+FEW: Final = 3
+(ADDRESS,) = get_args(Address)[1:]
+
+
+def _vma(found: VmaSnapshot | None) -> str:
+    return "no vma" if found is None else f"vma {found.vma_id} seq {found.sequence}"
+
+
+def _pmd(read: page_table.Pmd) -> str:
+    if read.state is PmdState.TABLE:
+        return f"table {read.table}"
+    return f"huge pfn {read.pfn}" if read.state is PmdState.HUGE else str(read.state)
+
+
+def _permissions(said: vma.SetVmaFlags) -> str:
+    letters = ("r" if said.readable else "-") + ("w" if said.writable else "-")
+    return f"{letters}, hugepage" if said.hugepage else letters
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    if len(numbers) > FEW and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}..{numbers[-1]}"
+    shown = ", ".join(map(str, numbers[:FEW]))
+    return shown if len(numbers) <= FEW else f"{shown} and {len(numbers) - FEW} more"
+
 
 REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     mmap_sem.DownRead: "down_read(mmap_sem)",
@@ -110,7 +136,7 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     vma.RegionVmas: lambda said: ", ".join(map(_vma, said.vmas)),
     vma.RegionMerged: lambda said: f"{said.absorbed} merged" if said.absorbed else "",
     vma.SpfAdmitted: lambda said: "admitted" if said.admitted else "refused",
-    page_table.Pmd: lambda said: _pmd(said),
+    page_table.Pmd: _pmd,
     page_table.TableInstalled: lambda said: f"table {said.table}" + ("" if said.used else " of somebody else"),
     page_table.HugeZapped: "huge pfn {pfn}",
     page_table.TablesDetached: lambda said: f"tables {_list(said.tables)}" if said.tables else "none to free",
@@ -134,8 +160,6 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
 }
 """What comes of a request."""
 
-FEW: Final = 3
-
 
 def request(message: Message, *, lock: str = "ptl") -> str:
     """Return what a client does when it says this; a message without words of its own gives its name."""
@@ -157,26 +181,4 @@ def _said(phrases: Mapping[type[Message], Phrase], message: Message, lock: str) 
 
 
 def _shown(metadata: list[Any], value: Any) -> str:
-    return f"{value:#x}" if isinstance(value, int) and Address.__metadata__[0] in metadata else str(value)
-
-
-def _vma(found: VmaSnapshot | None) -> str:
-    return "no vma" if found is None else f"vma {found.vma_id} seq {found.sequence}"
-
-
-def _pmd(read: page_table.Pmd) -> str:
-    if read.state is PmdState.TABLE:
-        return f"table {read.table}"
-    return f"huge pfn {read.pfn}" if read.state is PmdState.HUGE else str(read.state)
-
-
-def _permissions(said: vma.SetVmaFlags) -> str:
-    letters = ("r" if said.readable else "-") + ("w" if said.writable else "-")
-    return f"{letters}, hugepage" if said.hugepage else letters
-
-
-def _list(numbers: tuple[int, ...]) -> str:
-    if len(numbers) > FEW and numbers == tuple(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}..{numbers[-1]}"
-    shown = ", ".join(map(str, numbers[:FEW]))
-    return shown if len(numbers) <= FEW else f"{shown} and {len(numbers) - FEW} more"
+    return f"{value:#x}" if isinstance(value, int) and ADDRESS in metadata else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -39,15 +39,36 @@ def command(scenario: Scenario) -> str:
         words = ["kactors", "replay", str(options.pop("file"))]
     else:
         words = ["kactors", "run", scenario.workload]
-    words += ["--machine", scenario.machine, "--policy", scenario.policy, "--seed", str(scenario.seed)]
-    for name, value in (("--cpus", scenario.cpus), ("--threads", scenario.threads)):
-        if value is not None:
-            words += [name, str(value)]
+    words += [
+        "--machine",
+        scenario.machine,
+        "--policy",
+        scenario.policy,
+        "--seed",
+        str(scenario.seed),
+        *_size(scenario),
+    ]
     if scenario.until_ns is not None:
         words += ["--until", exact(scenario.until_ns)]
     for setting in _settings(scenario, options):
         words += ["--set", setting]
     return shlex.join(words)
+
+
+def replay_schedule(schedule: str, scenario: Scenario, properties: Sequence[str] = ()) -> str:
+    """Return the command line that runs a schedule of a scenario again, judged by these properties too."""
+    words = ["kactors", "replay-schedule", schedule, scenario.workload]
+    words += ["--machine", scenario.machine, "--policy", scenario.policy, *_size(scenario)]
+    for setting in _settings(scenario, scenario.options):
+        words += ["--set", setting]
+    for name in properties:
+        words += ["--property", name]
+    return shlex.join(words)
+
+
+def _size(scenario: Scenario) -> list[str]:
+    sizes = (("--cpus", scenario.cpus), ("--threads", scenario.threads))
+    return [word for name, value in sizes if value is not None for word in (name, str(value))]
 
 
 def _settings(scenario: Scenario, options: Mapping[str, Any]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[i
 
 
 def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
-    with _pool(workers) as pool:
+    with worker_processes(workers) as pool:
         work = partial(_work, properties=properties)
         places = {pool.submit(work, scenario): place for place, scenario in enumerate(scenarios)}
         for future in as_completed(places):
@@ -80,23 +80,38 @@ def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> 
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end at once when the caller fails or is interrupted: a run takes seconds."""
+def worker_processes(
+    workers: int, *, preload: Sequence[str] = ("kactors.run",), abandon: bool = False
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once when the caller fails or is interrupted: a run takes seconds.
+
+    Args:
+        workers: processes.
+        preload: modules that the processes have from the start; those of the first pool count.
+        abandon: end what is still under way when the caller has done, too.
+    """
     # Not fork: the caller may have threads, whose locks a forked child would inherit as they are. The server imports
     # the simulator once, so that starting a worker costs no import.
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
-        context.set_forkserver_preload(["kactors.run"])
+        context.set_forkserver_preload(list(preload))
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter)
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+        _abandon(pool, others)
         raise
-    pool.shutdown()
+    if abandon:
+        _abandon(pool, others)
+    else:
+        pool.shutdown()
+
+
+def _abandon(pool: ProcessPoolExecutor, others: set[multiprocessing.process.BaseProcess]) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+    for child in set(multiprocessing.active_children()) - others:
+        child.terminate()
 
 
 def _enter() -> None:

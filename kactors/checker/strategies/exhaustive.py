@@ -47,6 +47,9 @@ class Exhaustive(Strategy):
         space: what can happen.
         budget: when to give up.
         dependence: what may change places; None: nothing, which makes it a plain depth-first search over states.
+
+    Attributes:
+        over: nothing is left to do, though what was cut may hide something.
     """
 
     name: ClassVar[str] = "exhaustive"
@@ -61,6 +64,7 @@ class Exhaustive(Strategy):
         self._open: set[Any] = set()
         self._path: list[Move] = []
         self.cycles = 0
+        self.over = False
 
     def ends(self) -> Iterator[End]:
         """Yield an end for each way into it from a point not seen before."""
@@ -85,6 +89,7 @@ class Exhaustive(Strategy):
             if loop is not None:
                 yield replace(self.ended(loop.state, loop.way), loop=loop.stop)
         self.complete = self.cut == 0 and not (self.cycles and self.exhausted())
+        self.over = True
 
     def _go(self) -> End | None:
         """Make one move from the last point of the path, or leave that point."""

@@ -15,6 +15,9 @@ from kactors.checker.strategies.walks import Delay, FairPct, Pos, RandomWalk, Wa
 FIRST_ROUND_SCHEDULES = 32
 FIRST_ROUND_MOVES = 4_000
 
+MEMBERS = (RandomWalk.name, FairPct.name, Pos.name, Delay.name)
+"""Its walks, in the order of a turn."""
+
 
 class Portfolio(Strategy):
     """Random walk, fair PCT, POS and delay bounding, and the exhaustive search in between, which ends it all.
@@ -38,7 +41,7 @@ class Portfolio(Strategy):
         """Yield what the members yield, in turns."""
         steps = self.exhaustive.steps()
         turn = 0
-        while not self.exhaustive.complete and not self.exhausted():
+        while not self.exhaustive.over and not self.exhausted():
             for walk in self.walks:
                 walk.budget = replace(self.budget, schedules=walk.schedules + (FIRST_ROUND_SCHEDULES << turn))
                 yield from self._counted(walk.ends())
