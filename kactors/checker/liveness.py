@@ -29,13 +29,15 @@ class Loop:
     stop: Livelock
 
 
-def find_livelock(space: Space, expired: Callable[[], bool] | None = None) -> Loop | None:
-    """Return a fair loop that can be reached; None when there is none, or when the time has expired.
+def find_livelock(
+    space: Space, expired: Callable[[], bool] | None = None, *, begin: State | None = None
+) -> Loop | None:
+    """Return a fair loop that can be reached, by default from the origin; None: there is none, or the time has expired.
 
     Every state that is reached lies in one strongly connected component; a component holds a fair loop exactly if
     the loop through all of its moves is fair.
     """
-    for component in _Components(space, expired).all():
+    for component in _Components(space, expired).all(begin or space.first):
         if _is_fair(space, component):
             states = sorted(component, key=lambda state: state.number)
             way = _way_to(space, states[0].number)
@@ -92,9 +94,9 @@ class _Components:
     stack: list[State] = field(default_factory=list)
     on_stack: set[int] = field(default_factory=set)
 
-    def all(self) -> Iterator[list[State]]:
-        """Yield every component."""
-        work = [self._enter(self.space.first)]
+    def all(self, begin: State) -> Iterator[list[State]]:
+        """Yield every component that can be reached."""
+        work = [self._enter(begin)]
         while work:
             if self.expired is not None and self.expired():
                 return

@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from kactors.checker.covered import Covered, Finding
 from kactors.checker.critical import critical_move
+from kactors.checker.liveness import find_livelock
+from kactors.checker.rerun import Rerun
 from kactors.checker.schedules import write_schedule
 from kactors.checker.shrink import shrink
 from kactors.checker.space import Move
@@ -22,7 +24,7 @@ from kactors.checker.strategies.walks import Delay, FairPct, Pct, Pos, RandomWal
 from kactors.checker.subject import Subject
 from kactors.engine.errors import UsageError
 from protocols.search import Found, Registers, Searched
-from protocols.stop import AnyStop, Livelock, Quiescent
+from protocols.stop import AnyStop, EventLimit, Livelock, Quiescent
 
 WALKS: dict[str, Callable[[Subject, Budget, int, int], Walk]] = {
     "random": lambda subject, budget, seed, first: RandomWalk(subject.space, budget, seed, first),
@@ -178,9 +180,23 @@ def tell_finding(subject: Subject, stop: AnyStop, moves: tuple[Move, ...], *, sh
     if again.stop is None and not isinstance(stop, Livelock):
         raise AssertionError("the schedule of a finding leads to none")
     critical = critical_move(subject.space, short) if shrunk else None
+    return _tell(subject, short, again, again.stop or stop, critical).model_copy(update={"shrunk_from": len(moves)})
+
+
+def tell_schedule(subject: Subject, moves: tuple[Move, ...]) -> Found:
+    """Return a schedule's story, run by the real actors, and what it leads to: not always a finding."""
+    again = subject.rerun(moves)
+    stop = again.stop
+    if stop is None:
+        loop = find_livelock(subject.space, begin=again.state)
+        stop = EventLimit(events=len(moves)) if loop is None else loop.stop
+    return _tell(subject, moves, again, stop, critical_move(subject.space, moves) if stop.finding else None)
+
+
+def _tell(subject: Subject, moves: tuple[Move, ...], again: Rerun, stop: AnyStop, critical: int | None) -> Found:
     return Found(
-        stop=again.stop or stop,
-        schedule=write_schedule(subject.scenario, short),
+        stop=stop,
+        schedule=write_schedule(subject.scenario, moves),
         story=tell(again.deliveries),
         critical=None if critical is None else step_of(again.deliveries, critical),
         shrunk_from=len(moves),

@@ -1,8 +1,9 @@
 """The command line: parses, runs, prints. Everything that it does can be done from Python with ``kactors.run``."""
 
+from kactors.cli.check import check, replay_schedule
 from kactors.cli.client import client
 from kactors.cli.commands import main
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 
-__all__ = ["client", "main", "serve", "top"]
+__all__ = ["check", "client", "main", "replay_schedule", "serve", "top"]

@@ -11,6 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from kactors.checker.covered import Covered
 from kactors.engine.engine import Engine, Limits
 from kactors.report.units import count, duration
 from protocols.scenario import Scenario
@@ -86,3 +87,41 @@ def meter(scenario: Scenario) -> AbstractContextManager[Meter | None]:
 def run_bar(scenario: Scenario) -> AbstractContextManager[RunBar | None]:
     """Return a bar on a terminal, else nothing."""
     return RunBar(scenario) if sys.stderr.isatty() else nullcontext()
+
+
+class SearchBar:
+    """A line for a search, on a terminal only: what it has covered, and how fast."""
+
+    def __init__(self, strategy: str) -> None:
+        columns = (TextColumn(strategy), BarColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(
+            *columns,
+            console=Console(stderr=True),
+            transient=True,
+            auto_refresh=False,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._begun_s = self._shown_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._begun_s = time.monotonic()
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, covered: Covered) -> None:
+        """Show how far the search is, unless that was shown a moment ago."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < REFRESH_S:
+            return
+        self._shown_s = now_s
+        rate = covered.steps / max(now_s - self._begun_s, REFRESH_S)
+        text = f"{count(covered.schedules)} schedules, {count(covered.states)} states, {count(rate)} deliveries/s"
+        self._bar.update(self._task, description=text)
+        self._bar.refresh()

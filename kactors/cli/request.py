@@ -44,13 +44,18 @@ class Overrides:
 
 def scenario_options(command: Command) -> Command:
     """Add the options of ``Overrides`` but ``policy`` to a command."""
+    scenario = click.option("--scenario", type=click.Path(path_type=Path), help="A TOML file; options override it.")
+    until = click.option("--until", type=Duration(), help="Virtual time at which to stop: 20ms, 1.5s, 500us, or ns.")
+    return scenario(untimed_options(until(command)))
+
+
+def untimed_options(command: Command) -> Command:
+    """Add those of them that say what runs on what."""
     options = (
-        click.option("--scenario", type=click.Path(path_type=Path), help="A TOML file; options override it."),
         click.option("--machine", help="A machine profile, or FILE.toml."),
         click.option("--cpus", type=int, help="CPUs of the machine."),
         click.option("--threads", type=int, help="Worker threads."),
         click.option("--seed", type=int, help="Seed of everything that the model leaves open."),
-        click.option("--until", type=Duration(), help="Virtual time at which to stop: 20ms, 1.5s, 500us, or ns."),
         click.option(
             "--set",
             "settings",
@@ -64,11 +69,14 @@ def scenario_options(command: Command) -> Command:
     return command
 
 
-def build_scenario(given: Overrides, *, workload: str | None = None, recording: str | None = None) -> Scenario:
+def build_scenario(
+    given: Overrides, *, workload: str | None = None, recording: str | None = None, machine: str | None = None
+) -> Scenario:
     """Return the scenario: the file's values, overridden by the options.
 
     Args:
         given: the options.
+        machine: the one to take where none is named.
         workload: name of the workload, if one was named.
         recording: file of the recording, if one was named: the workload replays it.
 
@@ -76,6 +84,8 @@ def build_scenario(given: Overrides, *, workload: str | None = None, recording: 
         UsageError: naming the option, file or key, and what would be right.
     """
     draft = Draft()
+    if machine is not None:
+        draft.put(("machine",), machine, f"machine {machine}")
     if given.scenario is not None:
         draft.put_file(given.scenario)
     elif workload is None and recording is None:

@@ -59,8 +59,9 @@ def _deadlock(stop: Deadlock, at_ns: int | None) -> list[str]:
     lines = [f" *** DEADLOCK{_at(at_ns)}: nothing is left to deliver, and {waiters} still wait ***", ""]
     if stop.cycle:
         start = stop.cycle[0].waiter.replace("cpu", "CPU")
+        title = "Unsafe interleaving, as it happened" if timed else "Who has what, and waits for what"
         lines += [f"  {' -> '.join([start, *(edge.resource for edge in stop.cycle), start])}", ""]
-        lines += [" Unsafe interleaving, as it happened:", "", *_columns(stop.cycle, timed), ""]
+        lines += [f" {title}:", "", *_columns(stop.cycle, timed), ""]
     else:
         lines += ["  No cycle: what they wait for is held by nobody who waits.", ""]
     shown = stop.waits[:WAITS_MAX]

@@ -90,10 +90,15 @@ def _verdict(searched: Searched) -> list[str]:
             space.insert(0, _many(searched.traces, "Mazurkiewicz trace"))
         if searched.interleavings is not None:
             space.insert(0, f"{count(searched.interleavings)} interleavings")
-        return [" complete       every interleaving is covered, and none is a finding", f"                {', '.join(space)}"]
+        return [
+            " complete       every interleaving is covered, and none is a finding",
+            f"                {', '.join(space)}",
+        ]
     lines = [" not complete   nothing was found, but not everything was looked at:"]
     return lines + [
-        line for text in _not_covered(searched) for line in wrap(text, WIDTH, initial_indent="                - ", subsequent_indent=" " * 18)
+        line
+        for text in _not_covered(searched)
+        for line in wrap(text, WIDTH, initial_indent="                - ", subsequent_indent=" " * 18)
     ]
 
 
@@ -137,7 +142,12 @@ def _taken(searched: Searched) -> list[str]:
 
 def _never_taken(searched: Searched) -> list[str]:
     rows = [
-        (role, sorted(message.__name__ for message in heard_by(role) if message.__name__ not in searched.taken.get(role, ())))
+        (
+            role,
+            sorted(
+                message.__name__ for message in heard_by(role) if message.__name__ not in searched.taken.get(role, ())
+            ),
+        )
         for role in ROLES
     ]
     return [" Never taken, of all that the actor understands:", *_by_role(rows)]
@@ -148,7 +158,9 @@ def _by_role(rows: Sequence[tuple[str, list[str]]]) -> list[str]:
         line
         for role, words in rows
         if words
-        for line in wrap(", ".join(words), WIDTH, initial_indent=f"  {role:<12}", subsequent_indent=" " * 14, break_on_hyphens=False)
+        for line in wrap(
+            ", ".join(words), WIDTH, initial_indent=f"  {role:<12}", subsequent_indent=" " * 14, break_on_hyphens=False
+        )
     ]
 
 

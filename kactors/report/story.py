@@ -32,13 +32,17 @@ def story(steps: Sequence[StoryStep], critical: int | None, *, width: int = WIDT
     for number, (step, place) in enumerate(zip(steps, places, strict=True)):
         mark = f"{number + 1}{'*' if number == critical else ' '}".rjust(numbers)
         offset = left + column * names.index(step.on)
-        first, *more = wrap(step.does, column - GAP, subsequent_indent=INDENT)
+        first, *more = _wrapped(step.does, column - GAP)
         drawn = f"{INDENT}{mark}".ljust(offset) + first
         lines.append(drawn.ljust(left + column * len(names)) + place)
         lines += [" " * offset + line for line in more]
         if number == critical:
-            lines += [" " * offset + line for line in wrap(f"* {HOPELESS}", column - GAP, subsequent_indent=INDENT)]
+            lines += [" " * offset + line for line in _wrapped(f"* {HOPELESS}", column - GAP)]
     return [line.rstrip() for line in lines]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, subsequent_indent=INDENT, break_on_hyphens=False)
 
 
 def _row(mark: str, cells: Sequence[str], column: int, left: int) -> str:
