@@ -159,7 +159,7 @@ def tell_search(subject: Subject, covered: Covered, *, strategy: str, seed: int,
         traces=covered.traces,
         interleavings=covered.traces if strategy == Plain.name else None,
         outcomes=tuple(sorted(covered.outcomes.items())),
-        taken=covered.taken,
+        taken={role: dict(sorted(covered.taken[role].items())) for role in sorted(covered.taken)},
         missed=_missed(subject, covered, strategy, seed),
         found=found,
     )

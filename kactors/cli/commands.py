@@ -153,10 +153,10 @@ def list_(calling: Calling) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["result", "scenario"]))
+@click.argument("name", type=click.Choice(["result", "scenario", "search"]))
 @connect_options
 def schema(name: str, calling: Calling) -> None:
-    """Print the JSON schema of what --json prints (result), or of a scenario file (scenario)."""
+    """Print the JSON schema of what --json prints (result; of check: search), or of a scenario file (scenario)."""
     from kactors.report.schema import SCHEMAS
 
     _check_build(calling, "schemas")

@@ -7,6 +7,7 @@ from typing import Any
 
 from protocols.result import Result
 from protocols.scenario import Scenario
+from protocols.search import Searched
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,7 +23,16 @@ def scenario_schema() -> dict[str, Any]:
     return _sorted(Scenario.model_json_schema() | {"$schema": DIALECT})
 
 
-SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {"result": result_schema, "scenario": scenario_schema}
+def search_schema() -> dict[str, Any]:
+    """Return the schema of what a search prints as JSON."""
+    return _sorted(Searched.model_json_schema(mode="serialization") | {"$schema": DIALECT})
+
+
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "result": result_schema,
+    "scenario": scenario_schema,
+    "search": search_schema,
+}
 
 
 def _sorted(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from kactors.report.command import replay_schedule
-from kactors.report.finding import finding
+from kactors.report.finding import finding, why_stopped
 from kactors.report.story import story
 from kactors.report.tables import table
 from kactors.report.units import count
@@ -37,7 +37,9 @@ def replay_report(found: Found, properties: Sequence[str]) -> str:
     """Return what `kactors replay-schedule` prints: the story that the search told."""
     if found.stop.finding:
         return _page([*found_parts(found, found.scenario, properties)])
-    ends = [f" The schedule ends after {count(found.shrunk_from)} deliveries without a finding ({found.stop.kind})."]
+    ends = [
+        f" The schedule ends after {count(found.shrunk_from)} deliveries without a finding ({why_stopped(found.stop)})."
+    ]
     return _page([_drawn(found), ends])
 
 

@@ -40,14 +40,14 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["result", "scenario"])
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_the_stored_schema_is_the_models(name):
     stored = ROOT / "protocols" / "schema" / f"{name}.json"
     again = f"kactors schema {name} > protocols/schema/{name}.json"
     assert json.loads(stored.read_text()) == SCHEMAS[name](), f"the model has changed: {again}"
 
 
-@pytest.mark.parametrize("name", ["result", "scenario"])
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_it_is_a_schema(name):
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name]())
 
