@@ -28,6 +28,7 @@ class Unit:
 
 
 Address = Annotated[int, Unit("virtual address, bytes")]
+PmdAddress = Annotated[int, Unit("first virtual address of a PMD, bytes")]
 ByteCount = Annotated[int, Unit("bytes")]
 Ns = Annotated[int, Unit("ns")]
 PageCount = Annotated[int, Unit("pages")]

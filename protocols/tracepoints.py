@@ -11,6 +11,7 @@ from protocols.base import (
     Ns,
     PageCount,
     Pfn,
+    PmdAddress,
     PteIndex,
     PteValue,
     TableId,
@@ -173,7 +174,7 @@ class PteSet(Tracepoint, sender=("ptl",)):
     """An entry, that of page ``vpn``, was written in a table that was made for the PMD of ``pmd_address``."""
 
     table: TableId
-    pmd_address: Address
+    pmd_address: PmdAddress
     index: PteIndex
     vpn: Vpn
     value: PteValue
@@ -182,7 +183,7 @@ class PteSet(Tracepoint, sender=("ptl",)):
 class PmdChanged(Tracepoint, sender=("mm",)):
     """A PMD entry changed: its new state and table (-1 = none); ``collapsing`` when khugepaged cleared it."""
 
-    address: Address
+    address: PmdAddress
     state: str
     table: TableId
     collapsing: bool
@@ -191,7 +192,7 @@ class PmdChanged(Tracepoint, sender=("mm",)):
 class PagesIsolated(Tracepoint, sender=("khugepaged",)):
     """huge_memory:mm_collapse_huge_page_isolate: from here on a collapse relies on what the table held."""
 
-    address: Address
+    address: PmdAddress
     table: TableId
 
 

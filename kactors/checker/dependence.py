@@ -10,8 +10,9 @@ What an observer judges is memory too: tracepoints that name the same page, fram
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -99,6 +100,7 @@ NAMED: Final = {
     "page frame number": "pfn",
     "virtual page number": "vpn",
     "page table number, -1 = none": "table",
+    "first virtual address of a PMD, bytes": "pmd",
     "vma number": "vma",
 }
 """Units of a tracepoint's fields that say which thing it is about."""
@@ -184,21 +186,30 @@ def _strongest(touches: Iterable[Touch]) -> dict[Any, int]:
 def judged_memory(who: str, tracepoint: Message) -> Iterator[Touch]:
     """Yield what observers may relate a tracepoint to; one that names nothing is about whoever tells it."""
     fields = tracepoint.__dict__
-    named = [
-        (unit, fields[name])
-        for name, field in type(tracepoint).model_fields.items()
-        if (unit := _unit(field)) is not None
-    ]
-    if "first" in fields and "last" in fields:
-        named = [("vpn", number) for number in range(fields["first"], fields["last"])]
-    elif "order" in fields:
-        named = [(unit, number + offset) for unit, number in named for offset in range(1 << fields["order"])]
     if "lock" in fields:
         yield ("lock", fields["lock"]), WRITE if fields.get("write", True) else COUNT
         return
-    for unit, number in named or [("about", who)]:
-        yield (unit, number), WRITE
+    named = [(unit, number) for name, unit in _naming(type(tracepoint)) for number in _numbers(fields[name])]
+    if "register_name" in fields:
+        named = [("register", fields["register_name"])]
+    elif "first" in fields and "last" in fields:
+        named = [("vpn", number) for number in range(fields["first"], fields["last"])]
+    elif "order" in fields:
+        named = [(unit, number + offset) for unit, number in named for offset in range(1 << fields["order"])]
+    for thing in named or [("about", who)]:
+        yield thing, WRITE
+
+
+@functools.cache
+def _naming(kind: type[Message]) -> tuple[tuple[str, str], ...]:
+    """Return the fields that say what a tracepoint is about: (name, what it names)."""
+    return tuple((name, unit) for name, field in kind.model_fields.items() if (unit := _unit(field)) is not None)
 
 
 def _unit(field: FieldInfo) -> str | None:
-    return next((NAMED.get(part.name) for part in field.metadata if isinstance(part, Unit)), None)
+    parts = [*field.metadata, *(part for inner in get_args(field.annotation) for part in get_args(inner))]
+    return next((NAMED.get(part.name) for part in parts if isinstance(part, Unit)), None)
+
+
+def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)

@@ -13,6 +13,7 @@ import types
 from collections import deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from operator import itemgetter
 from typing import Any
 
 from pydantic import BaseModel
@@ -101,8 +102,8 @@ class _Walk:
     def _pairs(self, mapping: Mapping[Any, Any]) -> Frozen:
         """Return the items by ascending key where keys can be ordered: nothing here depends on insertion order."""
         items: list[tuple[Any, Any]] = list(mapping.items())
-        if all(type(key) is int for key in mapping) or all(type(key) is str for key in mapping):
-            items.sort()
+        if _have_an_order(mapping):
+            items.sort(key=itemgetter(0))
         return tuple([(self.value(key), self.value(value)) for key, value in items])
 
     def _suspended(self, thing: Any) -> Frozen:
@@ -123,6 +124,12 @@ class _Walk:
             raise TypeError(f"cannot freeze {thing!r} ({type(thing)}), which {self._root!r} holds")
         seen = sorted(attributes.keys() - UNSEEN)
         return (kind, tuple([(name, self.value(attributes[name])) for name in seen]))
+
+
+def _have_an_order(keys: Iterable[Any]) -> bool:
+    """Return whether keys are numbers, names, or tuples of these, all built alike."""
+    shapes = {tuple(map(type, key)) if type(key) is tuple else (type(key),) for key in keys}
+    return len(shapes) == 1 and set(shapes.pop()) <= {int, str}
 
 
 def vars_of(thing: object) -> dict[str, Any]:
