@@ -189,7 +189,9 @@ def judged_memory(who: str, tracepoint: Message) -> Iterator[Touch]:
     if "lock" in fields:
         yield ("lock", fields["lock"]), WRITE if fields.get("write", True) else COUNT
         return
-    named = [(unit, number) for name, unit in _naming(type(tracepoint)) for number in _numbers(fields[name])]
+    named: list[tuple[str, Any]] = []
+    for name, unit in _naming(type(tracepoint)):
+        named += [(unit, number) for number in _numbers(fields[name])]
     if "register_name" in fields:
         named = [("register", fields["register_name"])]
     elif "first" in fields and "last" in fields:

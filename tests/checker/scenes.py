@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kactors.checker.subject import Subject
 from kactors.syscalls import UserThread
 from kactors.workloads.program import Body, Program
-from protocols.scenario import Scenario
+from protocols.scenario import Bounds, Khugepaged, Scenario
 
 PMD_SIZE = 1 << 21
 BASE = 0x7E00_0000_0000
@@ -81,10 +82,16 @@ def mprotect(page: int = 0, pages: int = 1) -> Body:
     return body
 
 
+async def mmap(thread: UserThread) -> None:
+    await thread.mmap(PAGE, address=BASE + PAGES * PAGE)
+
+
 async def nothing(thread: UserThread) -> None:
     """A thread that ends at once."""
     del thread
 
+
+HUGE_FAULTS = {"khugepaged": Khugepaged(fault_huge=True)}
 
 SCENES: dict[str, Callable[[], Scene]] = {
     "two faults": lambda: Scene(store(), store()),
@@ -106,5 +113,17 @@ THREE_CPUS: dict[str, Callable[[], Scene]] = {
 }
 
 
+OTHERS: dict[str, tuple[Callable[[], Scene], dict[str, Any]]] = {
+    "first faults": (lambda: Scene(store(), store(1), touched=()), {}),
+    "mmap and fault": (lambda: Scene(mmap, store()), {}),
+    "two writers": (lambda: Scene(munmap(1), munmap(2)), {}),
+    "bounded faults": (lambda: Scene(store(), store()), {"bounds": Bounds(spf_inflight_max=1)}),
+    "huge page, dontneed": (lambda: Scene(dontneed(0, 512), store(1), touched=(0,), hugepage=True), HUGE_FAULTS),
+    "huge page, split": (lambda: Scene(dontneed(1, 1), store(1), touched=(0,), hugepage=True), HUGE_FAULTS),
+}
+"""Messages that the other scenes do not bring up, with what the scenario says besides."""
+
+
 def subject(scene: str, policy: str = "spf-v9", *, cpus: int = 2) -> Subject:
-    return Subject(Scenario(machine="small", policy=policy, cpus=cpus), workload=(SCENES | THREE_CPUS)[scene]())
+    made, said = OTHERS.get(scene) or ((SCENES | THREE_CPUS)[scene], {})
+    return Subject(Scenario(machine="small", policy=policy, cpus=cpus, **said), workload=made())

@@ -3,6 +3,9 @@
 A process of the paper is a channel here: its next event is the taking of its head. Messages are never withdrawn, so
 nothing that can happen is ever disabled. Nothing is remembered but the path: memory does not grow, and the number of
 schedules is that of the Mazurkiewicz traces, which ``exhaustive`` counts without running them.
+
+A finding ends a schedule with messages under way, and these are never seen to race with what was done: from then on the
+search may miss traces, and does not call itself complete.
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ class SourceDpor(Strategy):
         self._dependence = dependence
         self._frames: list[Frame] = []
         self._path: list[Move] = []
+        self._broken_off = False
         self.blocked = 0
 
     def ends(self) -> Iterator[End]:
@@ -86,7 +90,7 @@ class SourceDpor(Strategy):
                 self.traces = self.schedules
                 if self.exhausted():
                     return
-        self.complete = self.cut == 0
+        self.complete = self.cut == 0 and not self._broken_off
 
     def _turn_to_next(self, frame: Frame) -> bool:
         """Turn to the next channel that has to be tried from a state; False when there is none."""
@@ -114,6 +118,7 @@ class SourceDpor(Strategy):
         frame.effects.append(frame.effect)
         self._order(depth, frame, channel)
         if not state.channels:
+            self._broken_off = self._broken_off or bool(state.queues)
             return state
         if depth + 1 >= self.budget.steps:
             self.cut += 1

@@ -42,12 +42,19 @@ class Portfolio(Strategy):
         steps = self.exhaustive.steps()
         turn = 0
         while not self.exhaustive.over and not self.exhausted():
-            for walk in self.walks:
-                walk.budget = replace(self.budget, schedules=walk.schedules + (FIRST_ROUND_SCHEDULES << turn))
-                yield from self._counted(walk.ends())
-            yield from self._counted(self._turn(steps, self.exhaustive.moves + (FIRST_ROUND_MOVES << turn)))
+            for ends in self._round(steps, turn):
+                yield from self._counted(ends)
+                if self.exhausted():
+                    break
             turn += 1
         self._sum_up()
+
+    def _round(self, steps: Iterator[End | None], turn: int) -> Iterator[Iterator[End]]:
+        """Yield what each member does in this round."""
+        for walk in self.walks:
+            walk.budget = replace(self.budget, schedules=walk.schedules + (FIRST_ROUND_SCHEDULES << turn))
+            yield walk.ends()
+        yield self._turn(steps, self.exhaustive.moves + (FIRST_ROUND_MOVES << turn))
 
     def _turn(self, steps: Iterator[End | None], moves: int) -> Iterator[End]:
         """Let the exhaustive search go on to so many moves."""
