@@ -33,7 +33,13 @@ UNSEEN = frozenset({"engine", "directory", "machine", "_handlers", "_others", "_
 """Attributes that are the same in all histories, or that only reports are made of."""
 
 _ITERABLES: tuple[Iterable[Any], ...] = ([], (), range(0), deque(), {}, {}.items(), {}.values(), set())
-ITERATORS = tuple(type(iter(iterable)) for iterable in _ITERABLES)
+ITERATORS: tuple[type, ...] = (
+    *(type(iter(iterable)) for iterable in _ITERABLES),
+    enumerate,
+    zip,
+    reversed,
+    type(reversed([])),
+)
 SUSPENDED = (types.CoroutineType, types.GeneratorType)
 
 Frozen = Any

@@ -88,10 +88,16 @@ class Search:
         Args:
             keep_going: look for all outcomes; only the first finding is kept.
         """
+        for _ in self.steps(keep_going=keep_going):
+            pass
+        return self
+
+    def steps(self, *, keep_going: bool = False) -> Iterator[None]:
+        """Run as ``run`` does, a schedule at a time: in between the caller may do other work, or give up."""
         for stop, moves, outcome in self.verdicts():
             if self.note(stop, moves, outcome) and not keep_going:
-                break
-        return self
+                return
+            yield
 
     def verdicts(self) -> Iterator[tuple[AnyStop, tuple[Move, ...], Registers]]:
         """Yield for each schedule why it ended, the schedule, and what the threads saw."""

@@ -12,12 +12,14 @@ from kactors.engine.engine import END_OF_TIME_NS, Limits
 from kactors.engine.errors import ActorCrash, UsageError
 from kactors.engine.event import Event, show
 from kactors.engine.observer import Observer
+from kactors.fault_policy import FaultPolicy
 from kactors.live.commands import Commands
 from kactors.live.feeds import Feed, Feeds
 from kactors.live.stats import LiveStats, predicate, stats_of
 from kactors.live.view import View
 from kactors.run import Machine
-from protocols.result import Result
+from kactors.workloads import Workload
+from protocols.result import Counters, Result
 from protocols.scenario import Scenario
 from protocols.service.commands import Entry, Inject, Position, SetBound, SetPolicy, Until
 from protocols.stop import AnyStop, BoundExceeded
@@ -60,6 +62,8 @@ class LiveMachine:
         limits: more limits.
         properties: stop as a violation when an interleaving breaks a property.
         observers: more observers.
+        workload: replaces the scenario's workload; a log then brings the machine back only with the same one.
+        policy: replaces the scenario's policy; likewise.
 
     Attributes:
         scenario: as given.
@@ -75,11 +79,20 @@ class LiveMachine:
         limits: Quota = NO_QUOTA,
         properties: bool = True,
         observers: Sequence[Observer] = (),
+        workload: Workload | None = None,
+        policy: FaultPolicy | None = None,
     ) -> None:
         self.scenario = scenario
         most = min((n for n in (scenario.events_max, limits.events_max) if n is not None), default=None)
         bounded = Limits(scenario.until_ns, most)
-        self._machine = Machine(scenario, limits=bounded, properties=properties, observers=observers)
+        self._machine = Machine(
+            scenario,
+            workload=workload,
+            policy=policy,
+            limits=bounded,
+            properties=properties,
+            observers=observers,
+        )
         self._engine = self._machine.system.engine
         self._events: Iterator[Event] | None = None
         self._result: Result | None = None
@@ -105,6 +118,10 @@ class LiveMachine:
     def stats(self) -> LiveStats:
         """Return what it has counted."""
         return stats_of(self._machine)
+
+    def counters(self) -> Counters:
+        """Return the counters that ``perf stat`` would show, so far."""
+        return self._machine.counters.counters()
 
     def actor_names(self) -> list[str]:
         """Return the names that ``state`` knows, in the order in which the actors were made; "engine" is the last."""
