@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kactors.pytest_plugin.driven import DrivenMachine
     from kactors.pytest_plugin.exploring import Explored, Explorer, outcome
     from kactors.pytest_plugin.failures import Failure, FindingFailure, SearchFailure
-    from kactors.pytest_plugin.golden import Golden
+    from kactors.pytest_plugin.golden_traces import Golden
     from kactors.pytest_plugin.page_program import Call, PageProgram
     from kactors.pytest_plugin.stories import assert_story
 
@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
     if config.getoption("--update-traces"):
-        from kactors.pytest_plugin.golden import refused_under_ci
+        from kactors.pytest_plugin.golden_traces import refused_under_ci
 
         if refused_under_ci(os.environ):
             raise pytest.UsageError(
@@ -207,7 +207,7 @@ def _explorer(item: pytest.Item) -> Explorer:
 def _golden(item: pytest.Item) -> Golden:
     made = item.stash[_MADE]
     if made.golden is None:
-        from kactors.pytest_plugin.golden import Golden
+        from kactors.pytest_plugin.golden_traces import Golden
 
         made.golden = Golden(item.path, item.name, update=item.config.getoption("--update-traces"))
     return made.golden

@@ -105,7 +105,8 @@ class DrivenMachine:
         """Go on until a condition holds; it is asked now and after each delivery.
 
         Args:
-            holds: told the machine: ``lambda m: m.stats().faults == 2``, ``lambda m: m.actor("cpu1")["irqs_off"]``.
+            holds: told the machine; ``lambda m: m.stats().faults == 2``, or of an actor's state
+                ``lambda m: m.actor("mm")["sem"]["rwsem"]["writer"]``.
 
         Raises:
             FindingFailure: the machine came to one before.
@@ -233,8 +234,14 @@ class DrivenMachine:
 
     def section(self) -> Section:
         """Return what a report says of the machine: what it is, where it stands, and its last deliveries."""
+        recent = [f"  {line}" for line in self.actor("engine")["story"][-RECENT:]]
+        return "kactors machine", "\n".join([self._standing(), *recent])
+
+    def __repr__(self) -> str:
+        return f"<machine: {self._standing()}>"
+
+    def _standing(self) -> str:
         scenario, stats = self.scenario, self.stats()
         ended = "" if self.stop is None else f", ended: {why_stopped(self.stop)}"
-        head = f"policy {scenario.policy}, seed {scenario.seed}, at {stats.now_ns} ns after {stats.events} deliveries"
-        recent = [f"  {line}" for line in self.actor("engine")["story"][-RECENT:]]
-        return "kactors machine", "\n".join([head + ended, *recent])
+        where = f"at {stats.now_ns} ns after {stats.events} deliveries"
+        return f"policy {scenario.policy}, seed {scenario.seed}, {where}{ended}"
