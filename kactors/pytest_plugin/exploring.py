@@ -78,7 +78,7 @@ class AtEnd(Outcome):
         """Judge an end."""
         del at_ns
         try:
-            type(self).check(dict(self.registers))
+            type(self).check(dict(self.outcome()))
         except AssertionError as error:
             seen = ", ".join(f"{name}={value}" for name, value in self.outcome()) or "no registers"
             # pytest explains an assertion in further lines: the registers say the same in one.
