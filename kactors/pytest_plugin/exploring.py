@@ -11,7 +11,7 @@ import trio
 
 from kactors.checker.registers import Outcome
 from kactors.checker.schedules import read_schedule
-from kactors.checker.search import Search, make_strategy, tell_finding
+from kactors.checker.search import Search, make_strategy, tell_finding, tell_schedule
 from kactors.checker.strategies.strategy import STEPS_MAX, Budget
 from kactors.checker.subject import Subject
 from kactors.engine.errors import UsageError
@@ -21,7 +21,7 @@ from kactors.pytest_plugin.failures import Failure, SearchFailure, Section
 from kactors.pytest_plugin.finding_text import finding_text, in_a_line
 from kactors.pytest_plugin.scenes import describe
 from protocols.search import Found, Registers, Searched
-from protocols.stop import AnyStop, Quiescent, Violation
+from protocols.stop import AnyStop, Violation
 
 SCHEDULES_MAX: Final = 20_000
 """Some seconds: a test that wants more says so."""
@@ -193,12 +193,11 @@ class Explorer:
             return
         self.replayed = True
         try:
-            again = subject.rerun(moves)
+            found = tell_schedule(subject, moves)
         except (KeyError, IndexError):
             raise Failure("the schedule does not fit: program or policy have changed since it was found") from None
-        if again.stop is None or isinstance(again.stop, Quiescent):
-            return
-        raise self._failure(subject, again.stop, partial(tell_finding, subject, again.stop, moves, shrunk=False))
+        if found.stop.finding:
+            raise self._failure(subject, found.stop, lambda: found)
 
 
 def _properties(own: type[AtEnd] | None) -> list[Observer]:

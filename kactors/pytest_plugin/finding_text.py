@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kactors.report.finding import finding
-from kactors.report.tables import table
+from kactors.report.story import story
 from protocols.search import Found
 from protocols.stop import AnyStop, BoundExceeded, Livelock, Violation
 
@@ -21,12 +21,5 @@ def in_a_line(stop: AnyStop, policy: str) -> str:
 
 
 def finding_text(found: Found) -> str:
-    """Return the finding with its story, a line a step."""
-    rows = [
-        [str(number), "<-" if number == found.critical else "", step.on, step.says, step.effect, step.source]
-        for number, step in enumerate(found.story)
-    ]
-    lines = [*finding(found.stop, 0), "", *table(("step", "", "on", "says", "effect", "source"), rows, left=6)]
-    if found.critical is not None:
-        lines += ["", f"  <- after step {found.critical} every continuation fails"]
-    return "\n".join(line.rstrip() for line in lines)
+    """Return the finding with its story, as ``kactors check`` draws it."""
+    return "\n".join([*finding(found.stop, None), "", *story(found.story, found.critical)])

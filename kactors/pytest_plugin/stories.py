@@ -22,15 +22,16 @@ Teller = DrivenMachine | Found | SearchFailure
 
 @dataclass(frozen=True)
 class Told:
-    """One step: who did it, to whom it was said, what, and what came of it."""
+    """One step: who did it, to whom it was said, what, what came of it, and both in the report's words."""
 
     who: str
     whom: str
     what: str
     effect: str = ""
+    does: str = ""
 
     def __str__(self) -> str:
-        return f"{self.who} -> {self.whom}: {self.what}{f' -> {self.effect}' if self.effect else ''}"
+        return f"{self.who}: {self.what} ({self.does})" if self.does else f"{self.who} -> {self.whom}: {self.what}"
 
     def matches(self, pattern: Pattern) -> bool:
         """Return whether a pattern means this step."""
@@ -43,7 +44,7 @@ class Told:
 
     def says(self, what: str) -> bool:
         """Return whether what is meant: a message's name, a glob of the message with its fields, or also its effect."""
-        texts = (self.what.partition("(")[0], self.what, f"{self.what} -> {self.effect}")
+        texts = (self.what.partition("(")[0], self.what, f"{self.what} -> {self.effect}", self.does)
         return any(fnmatchcase(text, what) for text in texts)
 
 
@@ -55,7 +56,7 @@ def assert_story(teller: Teller, steps: Sequence[Pattern]) -> None:
             its ``found``), whose steps are those of the story in the report.
         steps: (who, what): globs of who did it (``cpu1``, ``cpu*``; of a machine the sender, of a finding the column),
             and of the message: its name (``LockPte``), it with its fields (``ReadPmd(address=0x7e*)``), or, of a
-            finding, with its effect too (``LockPte* -> waits``).
+            finding, with its effect too (``LockPte* -> waits``), or the report's words (``pte_lock*``).
 
     Raises:
         Failure: with the first step that is missing, where it does occur, and what happened instead.
@@ -84,7 +85,7 @@ def _told(teller: Teller) -> Sequence[Told]:
             for _, receiver, sender, _, message in teller.deliveries()
         ]
     found = teller.found if isinstance(teller, SearchFailure) else teller
-    return [Told(step.on, step.receiver, step.says, step.effect) for step in found.story]
+    return [Told(step.on, step.receiver, step.says, step.effect, step.does) for step in found.story]
 
 
 def _places(story: Sequence[Told], steps: Sequence[Pattern]) -> list[int]:
