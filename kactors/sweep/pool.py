@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 
 from kactors.engine.errors import ActorCrash
 from kactors.run import Machine
@@ -95,6 +96,7 @@ def worker_processes(
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
         context.set_forkserver_preload(list(preload))
+        _start_server()
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter)
     try:
@@ -106,6 +108,15 @@ def worker_processes(
         _abandon(pool, others)
     else:
         pool.shutdown()
+
+
+def _start_server() -> None:
+    """Start the fork server deaf to Ctrl-C: it would die of it while it imports, and the pool with it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _abandon(pool: ProcessPoolExecutor, others: set[multiprocessing.process.BaseProcess]) -> None:

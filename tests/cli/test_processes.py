@@ -111,6 +111,23 @@ def test_a_terminal_shows_progress_and_ctrl_c_ends_it(start, runtime):
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_search_shows_progress_and_ctrl_c_prints_what_was_covered(start, processes):
+    terminal = Terminal()
+    words = ("check", "munmap-vs-fault", "--set", "pages=1", "--strategy", "random", "-j", processes)
+    process = start(*words, stdout=subprocess.PIPE, stderr=terminal.end)
+    terminal.hand_over()
+    terminal.read_until(r"[0-9,]+ schedules, [0-9,]+ states, [0-9,]+ deliveries/s")
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=PATIENCE_S)[0].decode()
+    assert process.returncode == 130
+    assert "schedules are drawn, so an interleaving that was not drawn was not seen" in out
+    assert "Never taken" in out
+    text = terminal.read_all()
+    assert text.endswith("kactors: interrupted\r\n")
+    assert "Traceback" not in text
+
+
 def test_progress_changes_nothing_of_the_run(start):
     terminal = Terminal()
     words = ("run", "ebizzy", *TINY, "--until", "1ms", "--json")
