@@ -43,7 +43,8 @@ def find_livelock(
             way = _way_to(space, states[0].number)
             said = sorted({_said(space, state, move) for state, move, _ in _inner(space, component)})
             text = (
-                f"{len(states)} states are visited again and again, each message under way in them being taken: {said}"
+                f"{len(states)} states are visited again and again, each message under way in them being taken: "
+                f"{', '.join(said)}"
             )
             return Loop(way, states[0], Livelock(text=text))
     return None

@@ -24,12 +24,10 @@ def search_report(searched: Searched) -> str:
     """Return what `kactors check` prints: plain text, lines without trailing blanks."""
     parts = [_what_was_searched(searched)]
     if searched.found is not None:
-        parts += [*found_parts(searched.found, searched.scenario, searched.properties)]
+        # The line that replays it comes last, where it is looked for.
+        parts += [_outcomes(searched), *found_parts(searched.found, searched.scenario, searched.properties)]
     else:
-        parts.append(_verdict(searched))
-    parts += [_outcomes(searched)]
-    if searched.found is None:
-        parts += [_taken(searched), _never_taken(searched)]
+        parts += [_verdict(searched), _outcomes(searched), _taken(searched), _never_taken(searched)]
     return _page(parts)
 
 

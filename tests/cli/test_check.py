@@ -29,6 +29,19 @@ class Mine(Property):
         return self.violated(f"{who} takes mmap_sem")
 """
 
+SPIN = """
+from kactors.policies.spf_v9 import SpfV9
+
+
+class Spin(SpfV9):
+    name = "spin"
+
+    async def take_pte_lock(self, cpu, table, address):
+        while (pte := await super().take_pte_lock(cpu, table, address)) is None:
+            pass
+        return pte
+"""
+
 
 @pytest.fixture
 def replay_line(kactors):
@@ -62,6 +75,17 @@ def test_the_replay_line_tells_the_same_story(kactors, replay_line):
     told = [part for part in again.stdout.split("\n\n") if "The story" not in part]
     assert len(told) >= 5
     assert all(part.strip() in text for part in told)
+
+
+def test_a_policy_of_ones_own_that_spins_on_a_trylock_is_a_livelock(kactors, replay_line, tmp_path):
+    path = tmp_path / "spin.py"
+    path.write_text(SPIN)
+    words, text = replay_line("mail-deadlock", "--policy", f"{path}:Spin", "-j", "1")
+    assert "*** LIVELOCK ***" in text
+    assert "PteLockBusy, TrylockPte" in " ".join(text.split())
+    again = kactors(*words)
+    assert again.exit_code == 1
+    assert "*** LIVELOCK ***" in again.stdout
 
 
 def test_a_clean_search_is_complete_and_ends_well(kactors):
