@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kactors.checker.frozen import freeze
+from kactors.checker.frozen import Frozen, freeze
 from kactors.checker.origin import Origin
 from kactors.engine.client import Client
+from kactors.engine.errors import UsageError
 from protocols.base import Message
 from protocols.stop import AnyStop
 
@@ -104,6 +105,9 @@ class Node:
 class Automata:
     """All actors of an origin.
 
+    Raises:
+        UsageError: in a step the policy or the workload changes, which all copies of the actors share.
+
     Attributes:
         nodes: by number.
         vocabulary: what the numbers in steps mean.
@@ -118,6 +122,7 @@ class Automata:
         self._steps: dict[tuple[int, int, int], tuple[Step, ...]] = {}
         self._roles = {actor.id: actor.role for actor in origin.bench.actors}
         self._first_born = len(origin.bench.actors)
+        self._kept = self._shared_state()
         self.first = tuple([self._root(actor) for actor in list(origin.bench.actors)])
 
     def steps(self, node: int, sender: int, item: int) -> tuple[Step, ...]:
@@ -131,6 +136,10 @@ class Automata:
     def name(self, actor: int) -> str:
         """Return an actor's name. Of page tables that were made in different histories the first one's is told."""
         return str(self._bench.actors[actor].name)
+
+    def is_at(self, number: int, actor: Any) -> bool:
+        """Return whether an actor, one of another copy of the machine maybe, is in the state of that number."""
+        return self._known.get((actor.id, self.nodes[number].born, freeze(actor))) == number
 
     @property
     def computed(self) -> int:
@@ -152,6 +161,11 @@ class Automata:
         return {role: dict(sorted(names.items())) for role, names in sorted(counts.items())}
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _shared_state(self) -> Frozen:
+        """Return what all copies of the actors have in common: nobody could follow its changes."""
+        system = self._origin.system
+        return freeze((vars(system.policy), vars(system.workload)))
 
     def _root(self, actor: Any, born: int | None = None) -> int:
         node = Node(actor.id, self._first_born if born is None else born, None, None, waits=_waits(actor))
@@ -184,6 +198,11 @@ class Automata:
         node = self.nodes[number]
         actor = self._live(node)
         self._deliver(actor, node, given)
+        if self._shared_state() != self._kept:
+            raise UsageError(
+                f"the policy or the workload has changed in {actor.name}'s step: in a search, what threads share must "
+                "stay as the set-up leaves it, and what they remember must lie in their own variables"
+            )
         bench = self._bench
         item, telling = self.vocabulary.item, self.vocabulary.telling
         born = tuple(self._root(made, made.id + 1) for made in bench.born)

@@ -68,7 +68,8 @@ class _Walk:
         if isinstance(thing, Actor) and not is_root:
             return ("actor", thing.id)
         if isinstance(thing, CONSTANT):
-            return type(thing)
+            # Whoever runs the actors makes no difference to them.
+            return Engine if isinstance(thing, Engine) else type(thing)
         if type(thing) is tuple:
             return tuple([self.value(part) for part in thing])
         visit = self._visits.get(id(thing))

@@ -18,6 +18,7 @@ from typing import Any
 from kactors.checker.bench import Bench
 from kactors.checker.origin import Origin
 from kactors.checker.space import Happening, Move, Space, State
+from kactors.engine.errors import ModelError
 from kactors.engine.event import Party
 from kactors.engine.waits import judge
 from kactors.system import System
@@ -122,6 +123,7 @@ def rerun(
 
     Raises:
         KeyError: a move is none: nothing is under way in its channel.
+        ModelError: an actor comes to another state, or says something else, than the search has seen it do.
     """
     origin = set_up(Listener(_policy_files(space)))
     bench = origin.bench
@@ -137,6 +139,8 @@ def rerun(
                 look(made, origin)
             if number >= len(space.prologue):
                 deliveries.append(made)
+        for actor, _ in happening.took:
+            _compare(space, after, bench.actors[actor])
         state = after
     stop = space.verdict(state)
     if isinstance(stop, Deadlock):
@@ -169,6 +173,15 @@ def _deliver(space: Space, origin: Origin, state: State, move: Move, place: int,
         spoken=spoken.pop(0) if spoken else Spoken(),
         waits=waits,
     )
+
+
+def _compare(space: Space, state: State, actor: Any) -> None:
+    """See that an actor has come to the state that the search takes it for."""
+    if not space.automata.is_at(state.nodes[actor.id], actor):
+        raise ModelError(
+            f"{actor.name} is not in the state that it was in when the search gave it the same messages: "
+            "it depends on something that is not its own (a policy or a workload that keeps state?)"
+        )
 
 
 def _policy_files(space: Space) -> frozenset[str]:
