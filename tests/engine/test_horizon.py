@@ -1,7 +1,11 @@
 """Driving the core loop: to an instant, between two deliveries, and what it then tells."""
 
+from itertools import islice
+
+import pytest
+
 from kactors.engine.choices import FirstChoice
-from kactors.engine.engine import END_OF_TIME_NS, Engine, Limits
+from kactors.engine.engine import END_OF_TIME_NS, STORY_EVENTS, Engine, Limits
 from kactors.engine.inline_runtime import run_inline
 from kactors.engine.observer import Observer
 from tests.engine.actors import Happened, Note, Sink
@@ -129,3 +133,17 @@ def test_who_is_dismissed_hears_no_more():
     engine.horizon_ns = END_OF_TIME_NS
     run_inline(engine)
     assert (ears.heard, ears.delivered) == ([0, 1], 3)
+
+
+@pytest.mark.parametrize("made", [1, STORY_EVENTS - 1, STORY_EVENTS, STORY_EVENTS + 1])
+def test_a_run_that_rests_knows_what_is_next_also_where_the_story_is_folded(made):
+    engine = Engine(FirstChoice(), Limits())
+    sink = Sink(engine, "sink", lambda *_: None)
+    notes = STORY_EVENTS + 6
+    for number in range(notes):
+        engine.post(10, sink, sink, Note(number=number))
+    for event in islice(engine.run_events(), made):
+        event[1].receive(event)
+    engine.settle()
+    assert engine.next_ns() == 10
+    assert [event[4].number for event in engine.pending(notes)] == list(range(made, notes))

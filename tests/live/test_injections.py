@@ -207,17 +207,22 @@ def test_kswapd_answers_the_hosts_hunger():
 # --- a stolen CPU ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("scenario", "events"), [(MUNMAP_VS_FAULT, 130), (COLLAPSE_VS_FAULT, 60)])
-def test_senders_of_ipis_wait_for_a_cpu_that_is_not_running(scenario, events):
-    machine = started(scenario, events)
-    machine.apply(inject("starved_cpu", cpu=1, duration_ns=300 * US))
-    result = ran(machine)
-    worst = result.ipi.worst
-    assert worst.last_acker == "cpu1"
-    assert worst.wait_ns > 250 * US
-    assert "vCPU not running from" in worst.why
-    assert result.cpu_time[1].stolen_ns == 300 * US
-    assert_settled(machine._machine)
+@pytest.mark.parametrize("scenario", [MUNMAP_VS_FAULT, COLLAPSE_VS_FAULT], ids=lambda scenario: scenario.workload)
+def test_senders_of_ipis_wait_for_a_cpu_that_is_not_running(scenario):
+    """Wherever the theft falls; where a sender needs that CPU meanwhile, it waits."""
+    waited = []
+    for events in range(0, run(scenario).events, 10):
+        machine = started(scenario, events)
+        machine.apply(inject("starved_cpu", cpu=1, duration_ns=300 * US))
+        result = ran(machine)
+        assert result.cpu_time[1].stolen_ns == 300 * US
+        assert_settled(machine._machine)
+        if result.ipi.worst is not None and result.ipi.worst.wait_ns > 250 * US:
+            waited.append(result.ipi.worst)
+    assert waited
+    for worst in waited:
+        assert worst.last_acker == "cpu1"
+        assert "vCPU not running from" in worst.why
 
 
 def test_a_stolen_cpu_computes_nothing_irqs_off_or_on():
