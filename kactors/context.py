@@ -41,6 +41,7 @@ from protocols.page_table import (
     TableFreed,
     ZapPtes,
 )
+from protocols.rcu import RCU, Synchronize
 from protocols.scheduling import MustSleep
 from protocols.tlb import FLUSH_TLB, READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets
 from protocols.tracepoints import FramePutBack, FrameTaken, IpiDone, IpiSend, MmapSemWait, TlbFlush
@@ -293,6 +294,16 @@ class KernelContext(Client):
     def _note_put_back(self, pfn: int, order: int) -> None:
         if self.engine.listens(FramePutBack):
             self.note(FramePutBack(pfn=pfn, order=order))
+
+    # --- RCU ---------------------------------------------------------------------------------------------------------
+
+    async def synchronize_rcu(self) -> None:
+        """Wait until every RCU read section that has begun by now has ended; in one of its own it waits for ever."""
+        await self.ask(self.directory.mm, Synchronize(domain=RCU))
+
+    async def synchronize_srcu(self, domain: str) -> None:
+        """Wait until every read section of the SRCU domain that has begun by now has ended (B1)."""
+        await self.ask(self.directory.mm, Synchronize(domain=domain))
 
     # --- TLB and IPIs ------------------------------------------------------------------------------------------------
 

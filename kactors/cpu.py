@@ -1,7 +1,8 @@
 """One CPU: runs threads, serves interrupts, holds a TLB and a page list.
 
 Owns: the run queue and the threads on it, its interrupt state, its TLB and walk cache, its per-CPU page list.
-Hears: answers and wake-ups for its threads, IPIs and tlbie, timers of its own, drain requests, SIGKILL, its hypervisor.
+Hears: answers and wake-ups for its threads, IPIs and tlbie, timers of its own, drain requests, SIGKILL, its hypervisor;
+       questions of grace periods.
 Says: whatever its threads' kernel code asks of the mm, page tables and allocator; IPIs and acks.
 Never: reads another actor's state; knows what a fault policy is.
 
@@ -21,14 +22,16 @@ from kactors.engine.errors import IllegalMessage
 from kactors.engine.event import Event, show
 from kactors.engine.waits import Holder
 from kactors.kernel.accounting import Spent
+from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.scheduler import IDLE, Scheduler, Thread
 from protocols.allocation import DrainPages, PagesDrained
 from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
+from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent
 from protocols.roles import heard_by, said_by
 from protocols.scheduling import Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
-from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable
+from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
 
 
 class Cpu(Scheduler):
@@ -46,6 +49,8 @@ class Cpu(Scheduler):
 
     def __init__(self, engine: Engine, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, f"cpu{cpu_id}", cpu_id, directory)
+        self._reader = Interrupts()
+        self._sections = 0
         self._others: dict[type[Message], Callable[[Event], None]] = {
             **self.schedule_handlers(),
             FlushIpi: self._interrupt,
@@ -57,6 +62,8 @@ class Cpu(Scheduler):
             StealCpu: self._steal,
             MmUsers: self._cloned,
             SetSpeculationBound: self._bound,
+            ReportQuiescent: self._report,
+            RcuCallback: self._rcu_callback,
         }
 
     def receive(self, event: Event) -> None:
@@ -140,6 +147,7 @@ class Cpu(Scheduler):
         if at_ns < self.clock_ns and self.current is not IDLE:
             self.shift(at_ns, ns)
             self.interrupts.shift(at_ns, ns)
+            self._reader.shift(at_ns, ns)
             if (thread := cast(Thread, self.current)).stops_at is not None:
                 thread.stops_at = self._outbox[-1]
         self.interrupts.busy_until_ns = at_ns + ns
@@ -182,6 +190,42 @@ class Cpu(Scheduler):
     def _ack(self, event: Event) -> None:
         if self.take_ack(self.current, event):
             self._resume(event)
+
+    # --- RCU ---------------------------------------------------------------------------------------------------------
+
+    def rcu_read_lock(self) -> ReadSection:
+        """Return a context for which grace periods wait, once it has been entered."""
+        return ReadSection(self)
+
+    def enter_section(self) -> None:
+        """Read from here on what is not freed before the section ends."""
+        if not self._sections:
+            self._reader.disable(self.clock_ns, "RCU read section")
+        self._sections += 1
+
+    def leave_section(self) -> None:
+        """End a section; with the outermost one those who wait for this CPU hear of it."""
+        self._sections -= 1
+        if not self._sections:
+            waiting, self._reader.pending = self._reader.pending, []
+            self._reader.enable(self.clock_ns, self.engine.now_ns)
+            for event in waiting:
+                self.say_at(self.clock_ns, event[2], QUIESCENT, event[3])
+
+    def _report(self, event: Event) -> None:
+        """A section that begins after this instant is none that the grace period has to wait for."""
+        outside = self._reader.serve_at(event[0])
+        if outside is None:
+            self._reader.pending.append(event)
+        else:
+            at_ns = max(outside[0], self.interrupts.stolen_until_ns)
+            self.engine.post(at_ns, event[2], self, QUIESCENT, event[3])
+
+    def _rcu_callback(self, event: Event) -> None:
+        for pfn in cast(RcuCallback, event[4]).pfns:
+            if self.engine.listens(MmPageFree):
+                self.engine.emit(event[0], self, MmPageFree(pfn=pfn, order=0))
+            self.pages.put(pfn)
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
@@ -240,6 +284,23 @@ class IrqsOff:
         # A thread abandoned in the middle of the section (the machine has stopped) takes no more interrupts.
         if kind is not GeneratorExit and self._were_on:
             self._cpu.local_irq_enable()
+
+
+class ReadSection:
+    """``with cpu.rcu_read_lock():`` around the use of what a writer may free."""
+
+    __slots__ = ("_cpu",)
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+
+    def __enter__(self) -> None:
+        self._cpu.enter_section()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # As with irqs: what is abandoned because the machine has stopped says nothing any more.
+        if kind is not GeneratorExit:
+            self._cpu.leave_section()
 
 
 class Instruction:

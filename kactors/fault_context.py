@@ -22,6 +22,7 @@ from protocols.allocation import (
     Reclaimed,
 )
 from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
+from protocols.rcu import RCU, CallRcu, SrcuReadLock, SrcuReadLocked, SrcuReadUnlock
 from protocols.tracepoints import (
     MightSleep,
     MmPageAlloc,
@@ -86,6 +87,27 @@ class FaultContext(KernelContext):
     @abstractmethod
     def irqs_off(self, path: str) -> AbstractContextManager[None]:
         """Return a context in which this CPU takes no IPI; ``path`` names the code, for explanations."""
+
+    @abstractmethod
+    def rcu_read_lock(self) -> AbstractContextManager[None]:
+        """Return an RCU read section: it costs nothing and writes nothing shared; grace periods wait for its end.
+
+        Sections nest. A thread that sleeps inside holds up every grace period, as with CONFIG_PREEMPT_RCU.
+        """
+
+    async def srcu_read_lock(self, domain: str) -> int:
+        """Begin a read section of an SRCU domain, in which one may sleep; return what srcu_read_unlock needs (B1)."""
+        locked: SrcuReadLocked = await self.ask(self.directory.mm, SrcuReadLock(domain=domain))
+        return locked.index
+
+    def srcu_read_unlock(self, domain: str, index: int) -> None:
+        """End a read section of an SRCU domain; ``index`` is what its beginning returned."""
+        self.spend(self.machine.atomic_ns)
+        self.say(self.directory.mm, SrcuReadUnlock(domain=domain, index=index))
+
+    def call_rcu(self, pfns: tuple[int, ...], domain: str = RCU) -> None:
+        """Free frames after a grace period, of an SRCU domain if one is named (B1); the caller does not wait."""
+        self.say(self.directory.mm, CallRcu(domain=domain, pfns=pfns))
 
     def pick(self, label: str, n: int) -> int:
         """Decide something that the model leaves open: a number in ``range(n)``."""

@@ -1,7 +1,7 @@
 """The mm: one process's address space as everybody else sees it.
 
 Owns: mmap_sem, the VMA tree with mm_rb_lock, each VMA's sequence, references and locks, the PMD entries with pmd_lock,
-      mm_cpumask and tlb_gen.
+      mm_cpumask and tlb_gen, grace periods and SRCU's counts of readers.
 Hears: lock requests, look-ups, tree changes and PMD reads from CPUs and khugepaged.
 Says: their answers, wake-ups, the frames of a split huge page to its page table, tlbie to CPUs.
 Never: decides when a fault may proceed (the policy does), allocates a page, touches a PTE.
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
+from kactors.kernel.mm_parts.grace_periods import GracePeriods
 from kactors.kernel.mm_parts.locks import MmapSem
 from kactors.kernel.mm_parts.pmds import Pmds
 from kactors.kernel.mm_parts.shootdown import Cpumask
@@ -57,12 +58,13 @@ class Mm(Server):
         self.pmds = Pmds(self, new_table, allocator)
         self.cpumask = Cpumask(self)
         self.admission = Admission(self, bounds)
+        self.grace_periods = GracePeriods(self, self.cpumask.members)
         super().__init__(engine, "mm")
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of all parts."""
         merged: dict[type[Message], Handler] = {}
-        for part in (self.sem, self.vmas, self.pmds, self.cpumask, self.admission):
+        for part in (self.sem, self.vmas, self.pmds, self.cpumask, self.admission, self.grace_periods):
             merged |= part.handlers()
         return merged
 
@@ -72,9 +74,10 @@ class Mm(Server):
         return self.vmas.tree
 
     def holder(self, client: Actor, tag: int) -> Holder | None:
-        """Name what keeps a request waiting: mmap_sem, a VMA's readers, or pmd_lock."""
+        """Name what keeps a request waiting: mmap_sem, a VMA's readers, pmd_lock, a grace period."""
         who = (client, tag)
-        return self.sem.holder(who) or self.vmas.holder(who) or self.pmds.holder(who) or self.admission.holder(who)
+        parts = (self.sem, self.vmas, self.pmds, self.admission, self.grace_periods)
+        return next((holder for part in parts if (holder := part.holder(who)) is not None), None)
 
     def must_hold_mmap_sem(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """Tell that the client does what needs mmap_sem."""

@@ -60,10 +60,11 @@ class PerVma(FaultPolicy):
     async def lock_vma_under_rcu(self, cpu: FaultContext, address: int) -> VmaSnapshot | None:
         """H1, H2, H7: walk, become a reader, and only then look whether it was the right VMA; None: use mmap_lock."""
         while True:
-            walked = await cpu.walk_vmas(address)
-            if walked.vma is None or walked.writer:
-                break
-            locked = await cpu.vma_start_read(walked.vma)
+            with cpu.rcu_read_lock():
+                walked = await cpu.walk_vmas(address)
+                if walked.vma is None or walked.writer:
+                    break
+                locked = await cpu.vma_start_read(walked.vma)
             if locked.vma is None and not locked.writer:
                 cpu.count("vma_lock_miss")  # detached since the walk: another one may be there by now
                 continue

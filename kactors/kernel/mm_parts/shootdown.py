@@ -42,6 +42,10 @@ class Cpumask(Part):
             BroadcastTlbie: self._tlbie,
         }
 
+    def members(self) -> dict[int, Any]:
+        """Return the CPUs in mm_cpumask by number."""
+        return self._members
+
     def _join(self, _: JoinMm, client: Any, tag: int) -> None:
         self._members[client.cpu_id] = client
         self._sorted = tuple(sorted(self._members))

@@ -1,6 +1,6 @@
 """herd7's C litmus form, as far as we write it: its grammar, and all sequentially consistent executions.
 
-The grammar is a part of herd7's own (lib/CParser.mly, with the macros of the kernel's linux-kernel.def): what is accepted
+The grammar is a part of herd7's own (lib/CParser.mly, the macros are those of linux-kernel.def): what is accepted
 here is in it. A sequentially consistent execution is one that every memory model allows.
 """
 
