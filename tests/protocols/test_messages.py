@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from kactors import Machine, Scenario
-from protocols import allocation, host, mmap_sem, page_table, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, tlb, vma
 from protocols.base import Message, Pfn, Tracepoint, vocabulary
 from protocols.mmap_sem import DownRead, MmapSemReleased
 from protocols.page_table import PtesZapped
@@ -108,7 +108,7 @@ def test_codes_are_unique_so_that_fingerprints_tell_messages_apart():
 
 def test_a_message_without_fields_is_one_shared_instance():
     shared: dict[type[Message], int] = {}
-    for module in (scheduling, mmap_sem, vma, page_table, tlb, allocation, host):
+    for module in (scheduling, mmap_sem, vma, page_table, tlb, rcu, allocation, host):
         for value in vars(module).values():
             if isinstance(value, Message) and not type(value).model_fields:
                 shared[type(value)] = shared.get(type(value), 0) + 1
