@@ -50,8 +50,9 @@ unit: $(DEV_STAMP) foreign-clients ## pytest on all CPUs; 95 % of the branches o
 
 foreign-clients: $(NODE)/.stamp ## npm's clients of the service for the tests, into .node; where node is missing, nothing
 
-bench: $(DEV_STAMP) ## messages per second in a ring, beside SimPy; the service's answers per second, and when it is busy
+bench: $(DEV_STAMP) ## messages per second in a ring, beside SimPy; schedules per second of a search; the service's answers per second, and when it is busy
 	@$(BIN)/python -m benchmarks.ring
+	@$(BIN)/python -m benchmarks.search
 	@$(BIN)/python -m benchmarks.service_rate
 	@$(BIN)/python -m benchmarks.service_load
 
