@@ -72,11 +72,12 @@ class Searched(Told):
         steps: deliveries made.
         depth: deliveries of the longest schedule.
         cut: schedules given up because they were too long.
-        states: different states seen.
+        states: different states seen; where a search was made in pieces that know nothing of each other's, at least.
         traces: Mazurkiewicz traces, where they were counted.
         interleavings: schedules that a depth-first search without reduction would run, where that was counted.
         outcomes: what the threads saw, in all ways that occurred; with how many of the schedules that were run.
-        taken: for each actor the messages that it took, with the number of its states in which it took them.
+        taken: for each actor the messages that it took, with the number of its states in which it took them; at least,
+            likewise.
         missed: for a randomised strategy with a bound, how likely it has missed a bug of its depth, at most.
         found: the finding, if there was one.
     """

@@ -126,3 +126,12 @@ def test_an_exhaustive_search_that_gave_schedules_up_ends_without_being_complete
     assert total.cut
     assert total.over
     assert not total.complete
+
+
+def test_a_portfolio_in_one_piece_ends_too_when_schedules_were_given_up():
+    subject = Subject(CLEAN)
+    portfolio = make_strategy("portfolio", subject, Budget(schedules=10_000, steps=40), 1)
+    Search(subject, portfolio).run()
+    assert portfolio.schedules < 10_000
+    assert portfolio.cut
+    assert not portfolio.complete
