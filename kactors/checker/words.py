@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from protocols import allocation, host, mmap_sem, page_table, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, tlb, vma
 from protocols.base import Address, Message
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
@@ -107,6 +107,11 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     allocation.FreePages: "free_pages(order {order})",
     allocation.OutOfMemory: "out_of_memory",
     allocation.PagesDrained: "drain_local_pages",
+    rcu.CallRcu: lambda said: f"call_rcu({said.domain}): to free pfns {_list(said.pfns)}",
+    rcu.Quiescent: "rcu: quiescent state",
+    rcu.SrcuReadLock: "srcu_read_lock({domain})",
+    rcu.SrcuReadUnlock: "srcu_read_unlock({domain}, {index})",
+    rcu.Synchronize: "synchronize_rcu({domain})",
     scheduling.Resume: "goes on",
     scheduling.Tick: "tick: the time slice is over",
     scheduling.Dispatch: "schedule: picks a thread",
@@ -152,6 +157,8 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     tlb.IpiAck: "acknowledged",
     tlb.TlbieDone: "",
     tlb.MmJoined: "",
+    rcu.SrcuReadLocked: "index {index}",
+    rcu.GracePeriodOver: "the grace period is over",
     allocation.PagesAllocated: lambda said: f"pfns {_list(said.pfns)}",
     allocation.ReclaimNeeded: "below min: must reclaim",
     allocation.Reclaimed: "{pages} pages",

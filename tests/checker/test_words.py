@@ -3,7 +3,7 @@
 import pytest
 
 from kactors.checker.words import ANSWERS, REQUESTS, answer, request
-from protocols import allocation, mmap_sem, page_table, tlb, vma
+from protocols import allocation, mmap_sem, page_table, rcu, tlb, vma
 from protocols.page_table import Pmd, PmdState
 from protocols.roles import heard_by, messages, said_by
 
@@ -22,6 +22,8 @@ def test_what_clients_are_answered_has_words():
     assert {kind for role in CLIENTS for kind in heard_by(role)} - ANSWERS.keys() - REQUESTS.keys() == {
         tlb.Tlbie,  # the hardware's own doing
         allocation.DrainPages,  # told with what it brings: PagesDrained
+        rcu.ReportQuiescent,  # likewise: Quiescent
+        rcu.RcuCallback,  # the frames that come back, freed by what follows
     }
 
 
