@@ -49,6 +49,8 @@ class Subject:
 
     def __post_init__(self) -> None:
         origin = self.set_up(Bench())
+        # A user's file is another class each time that it is loaded: this machine's actors are to be of one.
+        self.policy = self.policy or copy.deepcopy(origin.system.policy)
         self.workers, self.cpus = origin.system.workers, len(origin.system.cpus)
         self.space = Space(origin)
         clients = [actor for actor in range(len(self.space.first.nodes)) if self.space.is_client(actor)]
@@ -58,7 +60,7 @@ class Subject:
         """Make the scenario's machine on a bench."""
         observers = (Outcome(), *self.properties())
         workload = copy.copy(self.workload)
-        return set_up(self.scenario, observers, workload=workload, policy=self.policy, bench=bench)
+        return set_up(self.scenario, observers, workload=workload, policy=copy.copy(self.policy), bench=bench)
 
     def rerun(self, moves: tuple[Move, ...]) -> Rerun:
         """Run a schedule by the real actors."""

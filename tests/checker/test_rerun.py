@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -135,3 +136,27 @@ def test_a_step_shows_the_line_of_the_policy_that_said_it():
     assert "cpu.pte_trylock(table, address)" in trylock.source
     line = int(trylock.source.split(":")[1])
     assert "pte_trylock" in linecache.getline(inspect.getsourcefile(SpfV9) or "", line)
+
+
+def test_a_policy_of_a_users_file_is_one_class_however_often_its_machine_is_built(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from kactors.fault_policy import FaultPath, FaultPolicy\n"
+        "from kactors.policies.classic import handle_mm_fault\n"
+        "class Mine(FaultPolicy):\n"
+        "    name = 'mine'\n"
+        "    async def fault(self, cpu, address, *, write):\n"
+        "        vma = await cpu.get_vma(address)\n"
+        "        if vma is None:\n"
+        "            return FaultPath.SIGSEGV\n"
+        "        await handle_mm_fault(cpu, vma, address, write=write)\n"
+        "        cpu.put_vma(vma)\n"
+        "        return FaultPath.SPF\n"
+    )
+    scenario = Scenario(workload="munmap-page", policy=f"{mine}:Mine", machine="small", cpus=2)
+    searched = Subject(scenario)
+    finding = Search(searched, make_strategy("exhaustive", searched, Budget(), 1)).run().finding
+    assert finding is not None
+    again = searched.rerun(finding[1])
+    assert again.stop is not None
+    assert again.stop.kind == finding[0].kind
