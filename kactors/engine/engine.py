@@ -187,7 +187,8 @@ class Engine:
     def fingerprint(self) -> str:
         """Return the hash over all deliveries so far: same scenario, seed and version, same fingerprint."""
         fingerprint = self._hash.copy()
-        fingerprint.update(self._packed())
+        if self._recent:  # else all is folded in, or nothing has happened: when it was folded must not count
+            fingerprint.update(self._packed())
         return fingerprint.hexdigest()
 
     def run_events(self) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""The mail's third question: may speculation allocate page tables, if a collapsing PMD is not pmd_none? Decided by search."""
+"""The mail's third question: may speculation allocate page tables, if a collapsing PMD is not pmd_none? By search."""
 
 import pytest
 

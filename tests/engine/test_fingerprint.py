@@ -3,6 +3,9 @@
 import enum
 import subprocess
 import sys
+from itertools import islice
+
+import pytest
 
 from kactors.engine.choices import FirstChoice
 from kactors.engine.engine import STORY_EVENTS, Engine
@@ -133,3 +136,17 @@ def test_the_story_keeps_at_least_its_length():
     story = machine.story()
     assert len(story) == STORY_EVENTS
     assert (story[0].split()[0], story[-1].split()[0]) == ("1", str(STORY_EVENTS))
+
+
+@pytest.mark.parametrize("made", [1, STORY_EVENTS - 1, STORY_EVENTS, STORY_EVENTS + 1, 2 * STORY_EVENTS])
+def test_a_run_that_rested_has_the_fingerprint_of_one_that_did_not(made):
+    """Also at a multiple of the deliveries that are folded at a time: when they were folded is nobody's business."""
+    rests, goes_on = (machine_of(*(Note(number=number) for number in range(made + 1))) for _ in range(2))
+    for machine in (rests, goes_on):
+        for event in islice(machine.run_events(), made):
+            event[1].receive(event)
+    before = rests.fingerprint()
+    rests.horizon_ns = max(rests.now_ns, made - 1)
+    run_inline(rests)
+    assert rests.events == goes_on.events
+    assert rests.fingerprint() == before == goes_on.fingerprint()
