@@ -148,3 +148,24 @@ def test_the_hash_seed_changes_nothing():
         printed.add(done.stdout)
     assert len(printed) == 1
     assert "kactors1:" in printed.pop()
+
+
+class Holder:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: enumerate([1, 2, 3]),
+        lambda: zip([1, 2, 3], (4, 5, 6), strict=True),
+        lambda: reversed([1, 2, 3]),
+        lambda: reversed((1, 2, 3)),
+        lambda: iter({"a": 1}.items()),
+    ],
+)
+def test_what_a_loop_has_half_consumed_is_told_apart(make: Callable[[], Iterator[Any]]):
+    fresh, same, begun = make(), make(), make()
+    next(begun)
+    assert freeze(Holder(fresh)) == freeze(Holder(same)) != freeze(Holder(begun))

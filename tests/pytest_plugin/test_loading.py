@@ -1,6 +1,5 @@
 """How pytest comes by the plugin, and that nobody pays for it who does not use it."""
 
-import importlib
 import os
 import subprocess
 import sys
@@ -18,20 +17,39 @@ ROOT = Path(__file__).parents[2]
 def elsewhere(tmp_path):
     """Run pytest as a user does, in a process of its own, in a folder of his."""
 
-    def run(source, *options):
+    def run(source, *options, plugin=("-p", "kactors.pytest_plugin"), path=()):
         (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
         (tmp_path / "test_inner.py").write_text(SCENE + source)
-        command = [sys.executable, "-m", "pytest", "-p", "kactors.pytest_plugin", "-p", "no:cacheprovider", *options]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
+        command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *options]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, str(ROOT)]), "PYTEST_ADDOPTS": ""}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return run
 
 
-def test_an_installation_brings_it():
+@pytest.fixture
+def installed(tmp_path_factory):
+    """What an installation of kactors, under another name, puts beside its packages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (plugin,) = project["entry-points"]["pytest11"].values()
-    assert importlib.import_module(plugin).pytest_addoption
+    points = [f"{name} = {module}" for name, module in project["entry-points"]["pytest11"].items()]
+    folder = tmp_path_factory.mktemp("installed")
+    info = folder / "installed_kactors-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed-kactors\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("\n".join(["[pytest11]", *points, ""]))
+    (info / "RECORD").write_text(
+        "kactors/__init__.py,,\nkactors/pytest_plugin/__init__.py,,\nprotocols/__init__.py,,\n"
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize("named_too", [(), ("-p", "kactors.pytest_plugin")])
+def test_an_installation_brings_it(elsewhere, installed, named_too):
+    source = "async def test_it(machine):\n    await machine(program=[fault], set_up=area).run()\n"
+    done = elsewhere(source, "-W", "error", plugin=named_too, path=[installed])
+    assert done.returncode == 0, done.stdout + done.stderr
+    without = elsewhere(source, plugin=["-p", "no:kactors.pytest_plugin"], path=[installed])
+    assert "fixture 'machine' not found" in without.stdout
 
 
 def test_loading_it_loads_nothing_else_of_kactors():
