@@ -13,9 +13,11 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import groupby
+from pathlib import Path
 
 from kactors.checker.space import STORES, Channel, Move, Space
 from kactors.engine.errors import UsageError
+from kactors.policies import policy_file
 from protocols.scenario import Scenario
 
 FORMAT = "kactors1"
@@ -24,10 +26,12 @@ MOVES_MAX = 1_000_000
 
 
 def digest(scenario: Scenario) -> str:
-    """Return what a schedule of this scenario is marked with: 12 hexadecimal digits."""
+    """Return what a schedule of this scenario is marked with: 12 hexadecimal digits; a policy's own file counts."""
     # Options are the same in whatever order they were given.
     values = json.dumps(scenario.model_dump(mode="json", exclude={"seed", "until_ns", "events_max"}), sort_keys=True)
-    return hashlib.blake2b(f"{version('kactors')}/{values}".encode(), digest_size=6).hexdigest()
+    path = policy_file(scenario.policy)
+    source = Path(path).read_bytes() if path is not None and Path(path).is_file() else b""
+    return hashlib.blake2b(f"{version('kactors')}/{values}".encode() + source, digest_size=6).hexdigest()
 
 
 def write_schedule(scenario: Scenario, moves: Sequence[Move]) -> str:
