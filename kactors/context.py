@@ -169,7 +169,7 @@ class KernelContext(Client):
     # --- mmap_sem ----------------------------------------------------------------------------------------------------
 
     async def down_read(self) -> None:
-        """Take mmap_sem for reading; sleeps behind a writer."""
+        """Take mmap_sem for reading (A2); sleeps behind a writer."""
         began_ns = self.clock_ns
         answer = await self.ask(self.directory.mm, DOWN_READ)
         slept = type(answer) is MustSleep
@@ -193,7 +193,7 @@ class KernelContext(Client):
         self._waited(began_ns, write=True, slept=slept)
 
     async def up_read(self) -> None:
-        """Release mmap_sem; pay for those that it wakes."""
+        """Release mmap_sem as a reader (A12); pay for those that it wakes."""
         self.current.holds_read = False
         await self._release(UP_READ)
 
@@ -218,17 +218,17 @@ class KernelContext(Client):
     # --- VMAs --------------------------------------------------------------------------------------------------------
 
     async def find_vma(self, address: int) -> VmaSnapshot | None:
-        """Look the VMA up under mmap_sem."""
+        """Look the VMA up under mmap_sem (A3); None: no VMA holds the address, in bytes."""
         found: VmaFound = await self.ask(self.directory.mm, FindVma(address=address))
         return found.vma
 
     def vm_write_begin(self, vma_id: int) -> None:
-        """Make vm_sequence odd."""
+        """Make vm_sequence odd (D1 to D6); does not wait, for readers only look."""
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, VmWriteBegin(vma_id=vma_id))
 
     def vm_write_end(self, vma_id: int) -> None:
-        """Make vm_sequence even."""
+        """Make vm_sequence even again; does not wait."""
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, VmWriteEnd(vma_id=vma_id))
 
@@ -252,11 +252,11 @@ class KernelContext(Client):
         return (address >> self.machine.page_shift) % self.machine.pmd_pages
 
     async def read_pmd(self, address: int) -> Pmd:
-        """Read the PMD entry without a lock."""
+        """Read the PMD entry of an address without a lock (A5, C8); does not wait for anybody."""
         return cast(Pmd, await self.ask(self.directory.mm, ReadPmd(address=address)))
 
     async def pmd_lock(self, address: int) -> Pmd:
-        """Take pmd_lock and return the entry."""
+        """Take pmd_lock (E4), spinning as long as it takes; return the entry under the lock."""
         return cast(Pmd, await self.ask(self.directory.mm, PmdLock(address=address), Spent.LOCK_SPIN))
 
     def pmd_unlock(self, address: int) -> None:
@@ -264,17 +264,17 @@ class KernelContext(Client):
         self.say(self.directory.mm, PmdUnlock(address=address), self.current.tag)
 
     async def read_pte(self, table: int, address: int) -> int:
-        """Read the PTE without its lock."""
+        """Read the PTE of an address without its lock (A7, C8): 0 is none; does not wait for anybody."""
         pte: Pte = await self.ask(self.ptl(table), ReadPte(index=self.pte_index(address)))
         return pte.value
 
     async def pte_lock(self, table: int, address: int) -> int:
-        """Take the PTE lock, spinning as long as it takes; return the entry under the lock."""
+        """Take the PTE lock (A9), spinning as long as it takes; return the entry under the lock, 0 for none."""
         locked: PteLocked = await self.ask(self.ptl(table), LockPte(index=self.pte_index(address)), Spent.LOCK_SPIN)
         return locked.value
 
     def pte_unlock(self, table: int) -> None:
-        """Release the PTE lock."""
+        """Release the PTE lock (A11); whoever spins on it is next."""
         self.say(self.ptl(table), UNLOCK_PTE, self.current.tag)
 
     async def zap_ptes(self, table: int, first: int, last: int) -> tuple[int, ...]:
