@@ -58,6 +58,7 @@ class FaultPolicy(ABC):
     Attributes:
         name: as on the command line.
         checks: the protections that can be dropped one by one, to see what each protects from.
+        interplay: names of checks that may cover for each other: of these ``kactors ablate`` drops every subset.
         drops: names of the base's checks that this class goes without.
         options_type: the model of its options (``Scenario.policy_options``); a policy of one's own derives one.
         options: their values; the defaults unless it was made by ``from_options``.
@@ -72,6 +73,7 @@ class FaultPolicy(ABC):
 
     name: ClassVar[str]
     checks: ClassVar[tuple[Check, ...]] = ()
+    interplay: ClassVar[tuple[str, ...]] = ()
     drops: ClassVar[tuple[str, ...]] = ()
     options_type: ClassVar[type[Options]] = Options
     options: Options = Options()

@@ -1,5 +1,6 @@
 """The command line: parses, runs, prints. Everything that it does can be done from Python with ``kactors.run``."""
 
+from kactors.cli.ablate import ablate
 from kactors.cli.check import check, replay_schedule
 from kactors.cli.client import client
 from kactors.cli.commands import main
@@ -7,4 +8,4 @@ from kactors.cli.export import export
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 
-__all__ = ["check", "client", "export", "main", "replay_schedule", "serve", "top"]
+__all__ = ["ablate", "check", "client", "export", "main", "replay_schedule", "serve", "top"]

@@ -51,6 +51,15 @@ class SpfV9(FaultPolicy):
 
     name: ClassVar[str] = "spf-v9"
     checks: ClassVar[tuple[Check, ...]] = CHECKS
+    interplay: ClassVar[tuple[str, ...]] = (
+        "walk_irqs_off",
+        "sequence_recheck",
+        "commit_irqs_off",
+        "first_vma_check",
+        "pmd_check",
+        "trylock",
+        "last_vma_check",
+    )
     options_type: ClassVar[type[Options]] = SpfOptions
     options: SpfOptions = SpfOptions()
 

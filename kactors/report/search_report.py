@@ -28,17 +28,17 @@ def search_report(searched: Searched) -> str:
         parts += [_outcomes(searched), *found_parts(searched.found, searched.scenario, searched.properties)]
     else:
         parts += [_verdict(searched), _outcomes(searched), _taken(searched), _never_taken(searched)]
-    return _page(parts)
+    return page(parts)
 
 
 def replay_report(found: Found, properties: Sequence[str]) -> str:
     """Return what `kactors replay-schedule` prints: the story that the search told."""
     if found.stop.finding:
-        return _page([*found_parts(found, found.scenario, properties)])
+        return page([*found_parts(found, found.scenario, properties)])
     ends = [
         f" The schedule ends after {count(found.shrunk_from)} deliveries without a finding ({why_stopped(found.stop)})."
     ]
-    return _page([_drawn(found), ends])
+    return page([_drawn(found), ends])
 
 
 def found_parts(found: Found, searched: Scenario, properties: Sequence[str]) -> Iterator[list[str]]:
@@ -48,7 +48,8 @@ def found_parts(found: Found, searched: Scenario, properties: Sequence[str]) -> 
     yield [" Replay it:", "", f"  {replay_schedule(found.schedule, found.scenario, properties)}"]
 
 
-def _page(parts: Sequence[list[str]]) -> str:
+def page(parts: Sequence[list[str]]) -> str:
+    """Return groups of lines as one text, an empty line between two of them."""
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
