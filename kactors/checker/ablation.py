@@ -20,7 +20,7 @@ CHECKS_MAX = 12
 
 
 def checks_of(policy: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the checks to drop: the named ones, or those that the policy itself puts in question, or all of its checks.
+    """Return the checks to drop: the named ones, else those that the policy itself puts in question, else all of its.
 
     Raises:
         UsageError: the policy has none, not these, or more than can be tried in all combinations.

@@ -16,11 +16,10 @@ from kactors.checker.ablation import ablate_one, checks_of, subsets, sum_up
 from kactors.checker.strategies.strategy import Budget
 from kactors.cli.check import AT_LEAST_ONE, MACHINE
 from kactors.cli.commands import main
-from kactors.cli.progress import meter
 from kactors.cli.request import Overrides, build_scenario, untimed_options
 from kactors.report.ablation_report import ablation_report
 from kactors.report.exits import FINDING
-from kactors.sweep import worker_processes
+from kactors.sweep import RunsBar, worker_processes
 from protocols.scenario import Scenario
 from protocols.search import Ablated
 
@@ -47,7 +46,9 @@ class Trial:
 @main.command()
 @click.argument("policy")
 @click.option("--checks", help="Checks to drop, with commas; by default those that the policy puts in question.")
-@click.option("--scene", "scenes", multiple=True, help=f"A workload to search. Repeatable; by default {', '.join(SCENES)}.")
+@click.option(
+    "--scene", "scenes", multiple=True, help=f"A workload to search. Repeatable; by default {', '.join(SCENES)}."
+)
 @untimed_options
 @click.option("-j", "--processes", type=AT_LEAST_ONE, help="Processes, by default one a CPU.")
 @click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds after which nothing more is searched.")
@@ -82,8 +83,9 @@ def ablate(
 
 def _run_all(trials: Sequence[Trial], processes: int) -> Iterator[tuple[int, Ablated]]:
     """Yield (place, row) as each is done. A row depends on its trial alone, so where it is made does not matter."""
-    with meter(len(trials), "subsets") as show, worker_processes(processes, preload=(__name__,)) as pool:
+    with RunsBar(len(trials)) as bar, worker_processes(processes, preload=(__name__,)) as pool:
         places = {pool.submit(Trial.run, trial): place for place, trial in enumerate(trials)}
-        for done, future in enumerate(as_completed(places), 1):
-            yield places[future], future.result()
-            show(done)
+        for future in as_completed(places):
+            row = future.result()
+            bar.advance(f"without {', '.join(row.dropped) or 'nothing'}")
+            yield places[future], row

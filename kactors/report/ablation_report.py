@@ -33,19 +33,20 @@ def _what_was_searched(ablation: Ablation) -> list[str]:
 def _subsets(ablation: Ablation) -> list[str]:
     """Draw a row a subset, a column a check."""
     legend = [f"{number}  {check}" for number, check in enumerate(ablation.checks, 1)]
-    headers = [*(str(number) for number in range(1, len(ablation.checks) + 1)), "verdict", "in", "steps", "replay"]
+    headers = [*(str(number) for number in range(1, len(ablation.checks) + 1)), "verdict", "in", "steps"]
     rows = [
         [*(DROPPED if check in row.dropped else KEPT for check in ablation.checks), *_verdict(row)]
         for row in ablation.rows
     ]
-    drawn = table(headers, rows, left=len(headers) - 2, last_left=True)
-    return [f" {KEPT} in place, {DROPPED} dropped:", *(f"  {line}" for line in legend), "", *drawn]
+    drawn = table(headers, rows, left=len(headers) - 1)
+    hint = " --stories tells each, with the line that replays it."
+    return [f" {KEPT} in place, {DROPPED} dropped:", *(f"  {line}" for line in legend), "", *drawn, "", hint]
 
 
 def _verdict(row: Ablated) -> list[str]:
     if row.found is None:
-        return ["safe" if row.complete else "not covered", "", "", ""]
-    return [what(row.found.stop), row.found.scenario.workload, str(len(row.found.story)), row.found.schedule]
+        return ["safe" if row.complete else "not covered", "", ""]
+    return [what(row.found.stop), row.found.scenario.workload, str(len(row.found.story))]
 
 
 def what(stop: AnyStop) -> str:

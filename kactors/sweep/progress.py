@@ -43,5 +43,9 @@ class RunsBar:
     def done(self, place: int, result: Result) -> None:
         """Take note of one run."""
         del place
-        self._bar.update(self._task, advance=1, description=f"{result.policy} on {result.cpus} CPUs")
+        self.advance(f"{result.policy} on {result.cpus} CPUs")
+
+    def advance(self, what: str) -> None:
+        """Take note that one more is done, and say what it was."""
+        self._bar.update(self._task, advance=1, description=what)
         self._bar.refresh()
