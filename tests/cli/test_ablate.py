@@ -11,7 +11,7 @@ def test_it_says_which_checks_are_enough(kactors):
     done = kactors("ablate", *QUICK)
     assert done.exit_code == 0
     assert "without each of 4 subsets of 2 checks" in done.stdout
-    verdicts = [line.split() for line in done.stdout.splitlines() if line.startswith("  x") or line.startswith("  -")]
+    verdicts = [line.split() for line in done.stdout.splitlines() if line.startswith(("  x", "  -"))]
     assert [cells[:3] for cells in verdicts] == [
         ["x", "x", "safe"],
         ["-", "x", "safe"],
