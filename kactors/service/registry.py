@@ -277,8 +277,7 @@ class Registry:
         if subscriber.send is None and time.monotonic() - subscriber.orphaned_s > ORPHAN_S:
             await self.unsubscribe(simulation, subscriber)
         elif subscriber.owed and simulation.seat.worker is not None:
-            events, subscriber.owed = subscriber.owed, 0
-            subscriber.heard(await simulation.seat.order("grant", subscription=subscriber.number, events=events))
+            await subscriber.pay_back(simulation.seat.order)
 
     async def unsubscribe(self, simulation: Simulation, subscriber: Subscriber) -> None:
         """End a subscription."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,20 @@ class Subscriber:
         """Take what the worker says of credit and drops, and return it as the client is told it, with what was lost."""
         self.credit, self.dropped = heard["credit"], heard["dropped"] + self.lost
         return Credit(subscription=self.number, credit=self.credit, dropped=self.dropped)
+
+    async def pay_back(self, order: Callable[..., Awaitable[dict[str, int]]]) -> None:
+        """Give the worker the credit again that was spent on lost events.
+
+        Raises:
+            ServiceError, WorkerLostError: as ``order``, but not where the session is just being opened anew: then later.
+        """
+        events, self.owed = self.owed, 0
+        try:
+            self.heard(await order("grant", subscription=self.number, events=events))
+        except ServiceError as error:
+            if error.code is not ErrorCode.UNKNOWN_SUBSCRIPTION:
+                raise
+            self.owed += events
 
     def farewell(self) -> None:
         """Tell the client that the session is deleted: nothing will come any more."""

@@ -3,6 +3,7 @@
 from hypothesis import given, strategies as st
 
 from kactors.service.subscriber import Subscriber
+from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.events import SubscribeParams
 
 
@@ -53,3 +54,23 @@ def test_what_was_not_read_is_not_sent_again():
     events, missed = one.again(0)
     assert [(event["number"], event["dropped"]) for event in events] == [(1, 0), (3, 1)]
     assert missed == 0
+
+
+async def test_credit_for_lost_events_is_given_back_when_the_worker_has_the_subscription_again():
+    client = Client()
+    one = subscriber(client)
+    client.reads = False
+    one.deliver({"number": 1, "dropped": 0})
+    known = []
+
+    async def order(name, **params):
+        if not known:
+            raise ServiceError(ErrorCode.UNKNOWN_SUBSCRIPTION, "s has no subscription 1")
+        assert (name, params) == ("grant", {"subscription": 1, "events": 1})
+        return {"credit": 5, "last": 1, "dropped": 0}
+
+    await one.pay_back(order)
+    assert one.owed == 1
+    known.append(True)
+    await one.pay_back(order)
+    assert (one.owed, one.credit) == (0, 5)

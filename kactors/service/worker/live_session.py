@@ -23,6 +23,8 @@ SLICE_NS = 4_000_000
 PROGRESS_NS = 50_000_000
 """How often the service hears where a running simulation is."""
 FIRST_SLICE_EVENTS = 100
+NEAR_EVENTS = 1_000
+"""A run with no more to go is a step that somebody waits for."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Sends a notification to the service."""
@@ -98,7 +100,7 @@ class LiveSession:
         running = self.running
         if running is None:
             return
-        began_ns = time.perf_counter_ns()
+        began_ns, before = time.perf_counter_ns(), self.machine.stats().events
         try:
             with told_as_service_errors():
                 self._advance(running)
@@ -107,11 +109,18 @@ class LiveSession:
             self.end("paused")
         spent_ns = time.perf_counter_ns() - began_ns
         self._wall_ns += spent_ns
-        self._slice_events = next_size(self._slice_events, spent_ns)
+        # A step that came to its goal sooner says nothing of how much a whole slice takes.
+        if self.machine.stats().events - before >= self._slice_events or spent_ns > SLICE_NS:
+            self._slice_events = next_size(self._slice_events, spent_ns)
         self._flush()
         if self.running is not None and began_ns - self._told_at_ns >= PROGRESS_NS:
             self._told_at_ns = began_ns
             self._tell("progress", {"session": self.name} | self.standing().model_dump(mode="json"))
+
+    def is_near_its_goal(self) -> bool:
+        """Return whether few deliveries are left of the run under way."""
+        goal = None if self.running is None else self.running.until_events
+        return goal is not None and goal - self.machine.stats().events <= NEAR_EVENTS
 
     def end(self, reason: orders.Reason) -> None:
         """End the run under way, if there is one."""

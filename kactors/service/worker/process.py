@@ -6,6 +6,8 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -17,12 +19,15 @@ from protocols.service.errors import ServiceError
 
 FRAME_BYTES_MAX = 1 << 30
 DEPTH_MAX = 64
-NICE = 5
+NICE = 10
 """Simulations give way to the process that answers clients."""
+AUTOGROUP = Path("/proc/self/autogroup")
+"""sched(7): with autogroups a process group's own niceness counts, and that of a process only inside it."""
 MARK_BYTES = 64
 """Length of a session's name, padded, in the file that outlives a crash."""
-GC_THRESHOLDS = 5_000, 20, 10
-"""Simulations make little that refers to itself, and looking for it takes as long as many slices: seldom is enough."""
+GC_THRESHOLDS = 5_000, 20, 1_000_000
+"""Simulations make little that refers to itself. Looking for it among all that a hundred of them hold takes as long as
+a hundred slices, so that is done only when machines have been forgotten (``room.py``)."""
 OUTBOX_BYTES_MAX = 1 << 17
 
 
@@ -80,12 +85,19 @@ def _own_streams() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
     return trio.lowlevel.FdStream(source), trio.lowlevel.FdStream(sink)
 
 
+def _give_way() -> None:
+    """Compute when nobody else wants to: by nice, and where Linux weighs whole sessions of processes, as one of these."""
+    os.nice(NICE)
+    with suppress(OSError):
+        AUTOGROUP.write_text(str(NICE), encoding="ascii")
+
+
 def main() -> None:
     """Run a worker: ``python -m kactors.service.worker.process MARK_FD``."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # A terminal and a supervisor tell all processes at once; the service tells its workers in its own time.
         signal.signal(number, signal.SIG_IGN)
-    os.nice(NICE)
+    _give_way()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()
     trio.run(work, int(sys.argv[1]))
