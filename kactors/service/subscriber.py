@@ -77,7 +77,7 @@ class Subscriber:
         """Give the worker the credit again that was spent on lost events.
 
         Raises:
-            ServiceError, WorkerLostError: as ``order``, but not where the session is just being opened anew: then later.
+            ServiceError, WorkerLostError: as ``order``; but where a session is being opened anew, it is paid later.
         """
         events, self.owed = self.owed, 0
         try:

@@ -86,7 +86,7 @@ def _own_streams() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
 
 
 def _give_way() -> None:
-    """Compute when nobody else wants to: by nice, and where Linux weighs whole sessions of processes, as one of these."""
+    """Compute when nobody else wants to: by nice, and where Linux weighs whole groups of processes, as a group."""
     os.nice(NICE)
     with suppress(OSError):
         AUTOGROUP.write_text(str(NICE), encoding="ascii")

@@ -113,8 +113,8 @@ class Room:
     def _next(self) -> Turn | None:
         """Return whose turn it is.
 
-        A run that has just begun, or is about to end, goes before the others, so that a short step does not wait for all
-        of them; but only every other turn, so that they go on however many steps come.
+        A run that has just begun, or is about to end, goes before the others, so that a short step does not wait for
+        all of them; but only every other turn, so that they go on however many steps come.
         """
         for queue in (self._begun, self._turns) if self._begun_is_next else (self._turns, self._begun):
             while queue:
