@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kactors.checker.shrink import successors
+from kactors.checker.slices import Slices, finish
 from kactors.checker.space import Move, Space, State
 from protocols.stop import Quiescent
 
@@ -16,7 +17,12 @@ class TooFar(Exception):
 
 
 def critical_move(space: Space, moves: Sequence[Move]) -> int | None:
-    """Return the number, from 0, of the move after which no end is clean any more; None when that takes too long.
+    """Return the number, from 0, of the move after which no end is clean any more; None when that takes too long."""
+    return finish(seek_critical_move(space, moves))
+
+
+def seek_critical_move(space: Space, moves: Sequence[Move]) -> Slices[int | None]:
+    """Do as ``critical_move`` does, in slices.
 
     Whatever can be reached from a state can be reached from those before it, so the move is found by halving.
     """
@@ -28,7 +34,7 @@ def critical_move(space: Space, moves: Sequence[Move]) -> int | None:
     try:
         while low < high:
             middle = (low + high) // 2
-            if _can_end_well(space, states[middle], hopeless):
+            if (yield from _can_end_well(space, states[middle], hopeless)):
                 low = middle + 1
             else:
                 high = middle
@@ -37,11 +43,12 @@ def critical_move(space: Space, moves: Sequence[Move]) -> int | None:
     return low - 1 if low else None
 
 
-def _can_end_well(space: Space, state: State, hopeless: set[int]) -> bool:
+def _can_end_well(space: Space, state: State, hopeless: set[int]) -> Slices[bool]:
     """Return whether some continuation comes to rest without a finding; remember states from which none does."""
     stack, seen = [state], {state.number}
     made = 0
     while stack:
+        yield
         here = stack.pop()
         if isinstance(space.verdict(here), Quiescent):
             return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kactors.checker.shrink import successors
+from kactors.checker.slices import Slices, finish
 from kactors.checker.space import Channel, Move, Space, State
 from protocols.stop import Livelock
 
@@ -32,13 +33,22 @@ class Loop:
 def find_livelock(
     space: Space, expired: Callable[[], bool] | None = None, *, begin: State | None = None
 ) -> Loop | None:
-    """Return a fair loop that can be reached, by default from the origin; None: there is none, or the time has expired.
+    """Return a fair loop that can be reached, by default from the origin; None: there is none, or the time is up."""
+    return finish(seek_livelock(space, expired, begin=begin))
+
+
+def seek_livelock(
+    space: Space, expired: Callable[[], bool] | None = None, *, begin: State | None = None
+) -> Slices[Loop | None]:
+    """Do as ``find_livelock`` does, in slices.
 
     Every state that is reached lies in one strongly connected component; a component holds a fair loop exactly if
     the loop through all of its moves is fair.
     """
     for component in _Components(space, expired).all(begin or space.first):
-        if _is_fair(space, component):
+        if component is None:
+            yield
+        elif _is_fair(space, component):
             states = sorted(component, key=lambda state: state.number)
             way = _way_to(space, states[0].number)
             said = sorted({_said(space, state, move) for state, move, _ in _inner(space, component)})
@@ -95,12 +105,13 @@ class _Components:
     stack: list[State] = field(default_factory=list)
     on_stack: set[int] = field(default_factory=set)
 
-    def all(self, begin: State) -> Iterator[list[State]]:
-        """Yield every component that can be reached."""
+    def all(self, begin: State) -> Iterator[list[State] | None]:
+        """Yield every component that can be reached, and None whenever there is time for something else."""
         work = [self._enter(begin)]
         while work:
             if self.expired is not None and self.expired():
                 return
+            yield None
             state, rest = work[-1]
             after = next(rest, None)
             if after is None:

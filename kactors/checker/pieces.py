@@ -14,6 +14,7 @@ from itertools import count
 
 from kactors.checker.covered import Covered
 from kactors.checker.search import WALKS, Search
+from kactors.checker.slices import Slices, finish
 from kactors.checker.strategies.exhaustive import POLL_POINTS, Exhaustive
 from kactors.checker.strategies.portfolio import FIRST_ROUND_MOVES, FIRST_ROUND_SCHEDULES, MEMBERS, Portfolio
 from kactors.checker.strategies.strategy import Budget, End
@@ -87,20 +88,26 @@ class Explorer:
 
     def explore(self, piece: Piece) -> Covered:
         """Explore one piece."""
+        return finish(self.exploring(piece))
+
+    def exploring(self, piece: Piece) -> Slices[Covered]:
+        """Explore one piece, in slices."""
         return self._walk(piece) if piece.walks else self._go_on(piece)
 
-    def _walk(self, piece: Piece) -> Covered:
+    def _walk(self, piece: Piece) -> Slices[Covered]:
         subject, sum_ = self.subject(), Covered()
         budget = replace(self.budget, schedules=piece.count)
         for name in piece.walks:
             walk = WALKS[name](subject, budget, self.seed, piece.first)
-            part = Search(subject, walk, self.seed).run(keep_going=self.keep_going).covered()
+            search = Search(subject, walk, self.seed)
+            yield from search.slices(keep_going=self.keep_going)
+            part = search.covered()
             sum_.add(replace(part, over=walk.schedules < piece.count and part.finding is None))
             if sum_.over or (sum_.finding and not self.keep_going):
                 break
         return sum_
 
-    def _go_on(self, piece: Piece) -> Covered:
+    def _go_on(self, piece: Piece) -> Slices[Covered]:
         """Let the exhaustive search go on; what is returned is what this piece adds."""
         if self._search is None:
             subject = self.subject()
@@ -109,7 +116,7 @@ class Explorer:
         search = self._search
         before = search.covered()
         search.outcomes = Counter()
-        over = self._steps_of(search, before.steps + piece.count)
+        over = yield from self._steps_of(search, before.steps + piece.count)
         now = search.covered()
         return replace(
             now,
@@ -119,9 +126,10 @@ class Explorer:
             over=over,
         )
 
-    def _steps_of(self, search: Search, moves: int) -> bool:
+    def _steps_of(self, search: Search, moves: int) -> Slices[bool]:
         """Make steps up to so many moves; return whether none is left, or the time is up."""
         for place, end in enumerate(self._steps):
+            yield
             found = end is not None and search.note(*search.judge(end))
             if found and not self.keep_going:
                 return False

@@ -9,11 +9,12 @@ from functools import partial
 from importlib.metadata import version
 
 from kactors.checker.covered import Covered, Finding
-from kactors.checker.critical import critical_move
+from kactors.checker.critical import critical_move, seek_critical_move
 from kactors.checker.liveness import find_livelock
 from kactors.checker.rerun import Rerun
 from kactors.checker.schedules import write_schedule
-from kactors.checker.shrink import shrink
+from kactors.checker.shrink import shrinking
+from kactors.checker.slices import Slices, finish
 from kactors.checker.space import Move
 from kactors.checker.story import step_of, tell
 from kactors.checker.strategies.dpor import SourceDpor
@@ -99,6 +100,13 @@ class Search:
                 return
             yield
 
+    def slices(self, *, keep_going: bool = False) -> Slices[None]:
+        """Run as ``run`` does; between two schedules, and within long ones, the caller may do other work."""
+        for end in self.strategy.slices():
+            if end is not None and self.note(*self.judge(end)) and not keep_going:
+                return
+            yield
+
     def verdicts(self) -> Iterator[tuple[AnyStop, tuple[Move, ...], Registers]]:
         """Yield for each schedule why it ended, the schedule, and what the threads saw."""
         for end in self.strategy.ends():
@@ -181,11 +189,18 @@ def _missed(subject: Subject, covered: Covered, strategy: str, seed: int) -> flo
 
 def tell_finding(subject: Subject, stop: AnyStop, moves: tuple[Move, ...], *, shrunk: bool = True) -> Found:
     """Return a finding with its story, shrunk if wanted, run once more by the real actors."""
-    short = shrink(subject.space, moves, stop) if shrunk and not isinstance(stop, Livelock) else moves
+    return finish(telling(subject, stop, moves, shrunk=shrunk))
+
+
+def telling(subject: Subject, stop: AnyStop, moves: tuple[Move, ...], *, shrunk: bool = True) -> Slices[Found]:
+    """Do as ``tell_finding`` does, in slices."""
+    short = moves
+    if shrunk and not isinstance(stop, Livelock):
+        short = yield from shrinking(subject.space, moves, stop)
     again = subject.rerun(short)
     if again.stop is None and not isinstance(stop, Livelock):
         raise AssertionError("the schedule of a finding leads to none")
-    critical = critical_move(subject.space, short) if shrunk else None
+    critical = (yield from seek_critical_move(subject.space, short)) if shrunk else None
     return _tell(subject, short, again, again.stop or stop, critical).model_copy(update={"shrunk_from": len(moves)})
 
 

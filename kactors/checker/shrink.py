@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import count
 
+from kactors.checker.slices import Slices, finish
 from kactors.checker.space import Channel, Move, Space, State
 from protocols.stop import AnyStop, Violation
 
@@ -23,11 +24,15 @@ def same_finding(one: AnyStop | None, other: AnyStop | None) -> bool:
 
 def shrink(space: Space, moves: Sequence[Move], stop: AnyStop) -> tuple[Move, ...]:
     """Return a schedule with the same finding that is as short as can be found."""
+    return finish(shrinking(space, moves, stop))
+
+
+def shrinking(space: Space, moves: Sequence[Move], stop: AnyStop) -> Slices[tuple[Move, ...]]:
+    """Do as ``shrink`` does, in slices."""
     best = tuple(moves)
-    shortest = _distance(space, stop, len(best))
-    if shortest is None:
-        return _without_the_needless(space, best, stop)
-    return _calmest(space, stop, shortest) or _without_the_needless(space, best, stop)
+    shortest = yield from _distance(space, stop, len(best))
+    calmest = None if shortest is None else (yield from _calmest(space, stop, shortest))
+    return calmest or (yield from _without_the_needless(space, best, stop))
 
 
 def successors(space: Space, state: State) -> list[tuple[Move, State]]:
@@ -36,12 +41,13 @@ def successors(space: Space, state: State) -> list[tuple[Move, State]]:
     return [(move, space.move(state, move)[0]) for move in moves]
 
 
-def _distance(space: Space, stop: AnyStop, length_max: int) -> int | None:
+def _distance(space: Space, stop: AnyStop, length_max: int) -> Slices[int | None]:
     """Return the length of the shortest schedule to the finding; None when it was not found in time."""
     depths = {space.first.number: 0}
     queue = deque([space.first])
     made = 0
     while queue and made < MOVES_MAX:
+        yield
         state = queue.popleft()
         depth = depths[state.number]
         if same_finding(space.verdict(state), stop):
@@ -56,12 +62,13 @@ def _distance(space: Space, stop: AnyStop, length_max: int) -> int | None:
     return None
 
 
-def _calmest(space: Space, stop: AnyStop, length: int) -> tuple[Move, ...] | None:
+def _calmest(space: Space, stop: AnyStop, length: int) -> Slices[tuple[Move, ...] | None]:
     """Return a shortest schedule, of these the one that changes between CPUs least often."""
     tie = count()
     queue: list[tuple[int, int, int, State, int, tuple[Move, ...]]] = [(0, 0, next(tie), space.first, -1, ())]
     seen: set[tuple[int, int]] = set()
     while queue:
+        yield
         steps, changes, _, state, last, path = heappop(queue)
         if (state.number, last) in seen:
             continue
@@ -85,10 +92,11 @@ def doer(space: Space, state: State, channel: Channel) -> int:
     return receiver if space.is_client(receiver) else channel[0]
 
 
-def _without_the_needless(space: Space, moves: tuple[Move, ...], stop: AnyStop) -> tuple[Move, ...]:
+def _without_the_needless(space: Space, moves: tuple[Move, ...], stop: AnyStop) -> Slices[tuple[Move, ...]]:
     """Drop move after move, from the end, as long as the rest still leads to the finding."""
     place = len(moves) - 1
     while place >= 0:
+        yield
         shorter = follow(space, (*moves[:place], *moves[place + 1 :]), stop)
         moves = shorter if shorter is not None else moves
         place = min(place - 1, len(moves) - 1)

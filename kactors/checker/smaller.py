@@ -14,6 +14,7 @@ from kactors.checker.covered import Finding
 from kactors.checker.schedules import digest
 from kactors.checker.search import Search, make_strategy
 from kactors.checker.shrink import same_finding
+from kactors.checker.slices import Slices, finish
 from kactors.checker.strategies.strategy import Budget
 from kactors.checker.subject import Subject
 from kactors.engine.errors import UsageError
@@ -35,6 +36,13 @@ def smallest(
         subject_of: makes a subject of another scenario, judged by the same properties.
         seed: of the searches.
     """
+    return finish(seek_smallest(subject, finding, subject_of=subject_of, seed=seed))
+
+
+def seek_smallest(
+    subject: Subject, finding: Finding, *, subject_of: Callable[[Scenario], Subject], seed: int = 1
+) -> Slices[tuple[Subject, Finding]]:
+    """Do as ``smallest`` does, in slices."""
     left = SEARCHES_MAX
     tried = {digest(subject.scenario)}
     again = True
@@ -47,7 +55,7 @@ def smallest(
                 return subject, finding
             left -= 1
             tried.add(digest(scenario))
-            found = _find(scenario, finding, subject_of, seed)
+            found = yield from _find(scenario, finding, subject_of, seed)
             if found is not None:
                 subject, finding = found
                 again = True
@@ -73,13 +81,14 @@ def smaller_scenarios(subject: Subject) -> Iterator[Scenario]:
 
 def _find(
     scenario: Scenario, wanted: Finding, subject_of: Callable[[Scenario], Subject], seed: int
-) -> tuple[Subject, Finding] | None:
+) -> Slices[tuple[Subject, Finding] | None]:
     """Search one scenario for the same finding; None where it is not found, or is no scenario that can be searched."""
     try:
         subject = subject_of(scenario)
     except UsageError:
         return None
-    search = Search(subject, make_strategy("portfolio", subject, BUDGET, seed), seed).run()
+    search = Search(subject, make_strategy("portfolio", subject, BUDGET, seed), seed)
+    yield from search.slices()
     found = search.finding
     return (subject, found) if found is not None and same_finding(found[0], wanted[0]) else None
 

@@ -75,8 +75,8 @@ class SourceDpor(Strategy):
         self._broken_off = False
         self.blocked = 0
 
-    def ends(self) -> Iterator[End]:
-        """Yield the end of one schedule of each trace."""
+    def slices(self) -> Iterator[End | None]:
+        """Yield the end of one schedule of each trace, and None after every other move."""
         first = self.space.first
         self._push(first, {channel: (AT_FIRST,) * len(queue) for channel, queue in first.queues.items()}, {})
         while self._frames:
@@ -85,11 +85,13 @@ class SourceDpor(Strategy):
                 self._frames.pop()
                 continue
             end = self._go(frame)
-            if end is not None:
-                yield self.ended(end, self._path)
-                self.traces = self.schedules
-                if self.exhausted():
-                    return
+            if end is None:
+                yield None
+                continue
+            yield self.ended(end, self._path)
+            self.traces = self.schedules
+            if self.exhausted():
+                return
         self.complete = self.cut == 0 and not self._broken_off
 
     def _turn_to_next(self, frame: Frame) -> bool:

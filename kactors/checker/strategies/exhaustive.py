@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from kactors.checker.dependence import Dependence
-from kactors.checker.liveness import find_livelock
+from kactors.checker.liveness import seek_livelock
 from kactors.checker.space import Channel, Move, Space, State
 from kactors.checker.strategies.strategy import Budget, End, Strategy
 from kactors.checker.symmetry import Symmetry
@@ -66,16 +66,15 @@ class Exhaustive(Strategy):
         self.cycles = 0
         self.over = False
 
-    def ends(self) -> Iterator[End]:
-        """Yield an end for each way into it from a point not seen before."""
+    def slices(self) -> Iterator[End | None]:
+        """Yield an end for each way into it from a point not seen before, and None after every other step."""
         for place, end in enumerate(self.steps()):
-            if end is not None:
-                yield end
+            yield end
             if (end is not None or place % POLL_POINTS == 0) and self.exhausted():
                 return
 
     def steps(self) -> Iterator[End | None]:
-        """Go on step by step, for a caller who has other things to do: yield an end where one was reached."""
+        """Go on step by step, whatever the budget of schedules: yield an end where one was reached."""
         self._enter(self.space.first, {})
         while self._points:
             end = self._go()
@@ -85,7 +84,7 @@ class Exhaustive(Strategy):
         if self.cycles:
             # Schedules without end cannot be counted.
             self.traces = None
-            loop = find_livelock(self.space, self.budget.expired)
+            loop = yield from seek_livelock(self.space, self.budget.expired)
             if loop is not None:
                 yield replace(self.ended(loop.state, loop.way), loop=loop.stop)
         self.complete = self.cut == 0 and not (self.cycles and self.exhausted())

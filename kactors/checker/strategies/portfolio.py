@@ -37,7 +37,7 @@ class Portfolio(Strategy):
             Delay(space, budget, seed),
         )
 
-    def ends(self) -> Iterator[End]:
+    def slices(self) -> Iterator[End | None]:
         """Yield what the members yield, in turns."""
         steps = self.exhaustive.steps()
         turn = 0
@@ -49,23 +49,25 @@ class Portfolio(Strategy):
             turn += 1
         self._sum_up()
 
-    def _round(self, steps: Iterator[End | None], turn: int) -> Iterator[Iterator[End]]:
+    def _round(self, steps: Iterator[End | None], turn: int) -> Iterator[Iterator[End | None]]:
         """Yield what each member does in this round."""
         for walk in self.walks:
             walk.budget = replace(self.budget, schedules=walk.schedules + (FIRST_ROUND_SCHEDULES << turn))
-            yield walk.ends()
+            yield walk.slices()
         yield self._turn(steps, self.exhaustive.moves + (FIRST_ROUND_MOVES << turn))
 
-    def _turn(self, steps: Iterator[End | None], moves: int) -> Iterator[End]:
+    def _turn(self, steps: Iterator[End | None], moves: int) -> Iterator[End | None]:
         """Let the exhaustive search go on to so many moves."""
         for end in steps:
-            if end is not None:
-                yield end
+            yield end
             if self.exhaustive.moves >= moves:
                 return
 
-    def _counted(self, ends: Iterator[End]) -> Iterator[End]:
+    def _counted(self, ends: Iterator[End | None]) -> Iterator[End | None]:
         for end in ends:
+            if end is None:
+                yield None
+                continue
             self._sum_up()
             yield end
             if self.exhausted():

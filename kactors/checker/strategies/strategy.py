@@ -77,8 +77,15 @@ class Strategy(ABC):
         self.states: int | None = None
 
     @abstractmethod
+    def slices(self) -> Iterator[End | None]:
+        """Run schedules until all are covered or the budget is used up.
+
+        Yield the end of each, and None now and then in between, for a caller who has other things to do.
+        """
+
     def ends(self) -> Iterator[End]:
         """Run schedules and yield their ends, until all are covered or the budget is used up."""
+        return (end for end in self.slices() if end is not None)
 
     def exhausted(self) -> bool:
         """Return whether the budget is used up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import ClassVar
 
 from kactors.checker.dependence import Dependence
@@ -13,6 +13,8 @@ from kactors.engine.choices import Choices, SeededChoices
 
 PRIORITIES = 1 << 30
 POLL_SCHEDULES = 16
+SLICE_MOVES = 8
+"""A move that nobody has made before may take milliseconds."""
 
 
 class Walk(Strategy):
@@ -31,20 +33,18 @@ class Walk(Strategy):
         self._next = first
         self.draw: Choices = SeededChoices(seed)
 
-    def ends(self) -> Iterator[End]:
-        """Yield the end of each schedule; one that is too long is counted as cut."""
+    def slices(self) -> Iterator[End | None]:
+        """Yield the end of each schedule, and None every few moves; one that is too long is counted as cut."""
         while not (self.schedules % POLL_SCHEDULES == 0 and self.exhausted()) and self._has_budget():
             number = self._next
             self._next += 1
             self.draw = SeededChoices(hash_free(self._seed, self.name, number))
-            end = self._run(number)
-            if end is not None:
-                yield end
+            yield (yield from self._run(number))
 
     def _has_budget(self) -> bool:
         return self.budget.schedules is None or self.schedules < self.budget.schedules
 
-    def _run(self, number: int) -> End | None:
+    def _run(self, number: int) -> Generator[None, None, End | None]:
         space, steps_max = self.space, self.budget.steps
         state, path = space.first, list[Move]()
         self.begin()
@@ -60,6 +60,8 @@ class Walk(Strategy):
             state, happening = space.move(state, move)
             path.append(move)
             self.took(state, happening)
+            if not len(path) % SLICE_MOVES:
+                yield
         self.moves += len(path)
         return self.ended(state, path, number)
 
