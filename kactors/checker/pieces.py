@@ -146,7 +146,12 @@ def add_up(parts: Iterable[Covered], schedules_max: int | None, *, keep_going: b
     for part in parts:
         total.add(part)
         yield total
-        if total.over or (total.finding and not keep_going):
+        if is_over(total, schedules_max, keep_going=keep_going):
             return
-        if schedules_max is not None and total.schedules >= schedules_max:
-            return
+
+
+def is_over(total: Covered, schedules_max: int | None, *, keep_going: bool) -> bool:
+    """Return whether nothing is left to do, or allowed."""
+    if total.over or (total.finding is not None and not keep_going):
+        return True
+    return schedules_max is not None and total.schedules >= schedules_max

@@ -16,16 +16,16 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from kactors.checker.covered import Covered
+from kactors.checker.job import Job, Watch, told
 from kactors.checker.schedules import check_moves, read_schedule
-from kactors.checker.search import STRATEGIES, tell_finding, tell_schedule, tell_search
-from kactors.checker.smaller import smallest
+from kactors.checker.search import STRATEGIES, tell_schedule
+from kactors.checker.slices import finish
 from kactors.checker.strategies.strategy import STEPS_MAX
 from kactors.cli.calling import Calling, connect_options
 from kactors.cli.commands import main
 from kactors.cli.progress import SearchBar
 from kactors.cli.request import Overrides, build_scenario, untimed_options
-from kactors.cli.searching import Job, Watch, search
+from kactors.cli.searching import search
 from kactors.engine.errors import UsageError
 from kactors.report.exits import FINDING, INTERRUPTED, complain
 from kactors.report.search_report import replay_report, search_report
@@ -112,7 +112,7 @@ def check(job: Job, processes: int | None, no_shrink: bool, as_json: bool) -> in
     """
     with _on_interrupt() as interrupted, SearchBar(job.strategy) as bar:
         covered = search(job, processes or os.cpu_count() or 1, Watch(interrupted, bar.show))
-    searched = _told(job, covered, shrunk=not no_shrink)
+    searched = finish(told(job, covered, shrunk=not no_shrink))
     click.echo(_json(searched) if as_json else search_report(searched), nl=as_json)
     if searched.found is None and interrupted():
         return complain("interrupted", INTERRUPTED)
@@ -139,20 +139,8 @@ def _scenario(word: str, overrides: dict[str, Any]) -> Scenario:
     return build_scenario(Overrides(**overrides), workload=word, machine=MACHINE)
 
 
-def _told(job: Job, covered: Covered, *, shrunk: bool) -> Searched:
-    subject, found = job.subject(), None
-    if covered.finding is not None:
-        told = (subject, covered.finding)
-        if shrunk:
-            told = smallest(*told, subject_of=job.subject, seed=job.seed)
-        found = tell_finding(told[0], *told[1], shrunk=shrunk)
-        found = found.model_copy(update={"shrunk_from": len(covered.finding[1])})
-    searched = tell_search(subject, covered, strategy=job.strategy, seed=job.seed, found=found)
-    return searched.model_copy(update={"properties": job.properties})
-
-
-def _json(told: Searched | Found) -> str:
-    return json.dumps(told.model_dump(mode="json"), indent=2)
+def _json(report: Searched | Found) -> str:
+    return json.dumps(report.model_dump(mode="json"), indent=2)
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import click
 
 from kactors.checker.export.litmus import litmus
 from kactors.checker.export.promela import promela
+from kactors.checker.job import Job
 from kactors.checker.schedules import check_moves, read_schedule
 from kactors.cli.check import subject_options
 from kactors.cli.commands import main
-from kactors.cli.searching import Job
 from kactors.engine.errors import UsageError
 
 NO_SCHEDULE = "-"

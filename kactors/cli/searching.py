@@ -7,72 +7,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 from kactors.checker.covered import Covered
+from kactors.checker.job import Job, Watch, searching
 from kactors.checker.pieces import WHOLE, Explorer, Piece, add_up, plan
-from kactors.checker.search import WALKS, Search, make_strategy
-from kactors.checker.strategies.strategy import STEPS_MAX, Budget
-from kactors.checker.subject import Subject
-from kactors.observers.properties import PROPERTIES, all_properties, load_property
+from kactors.checker.search import WALKS
+from kactors.checker.slices import finish
 from kactors.sweep import worker_processes
-from protocols.scenario import Scenario
 
 AHEAD = 2
 """So many pieces a process are handed out before the first of them is awaited."""
 POLL_S = 0.1
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is searched, and how: all that a process has to know.
-
-    Attributes:
-        scenario: what runs on what.
-        properties: by which it is judged besides those that kactors has.
-        strategy: its name.
-        seed: of strategies that draw.
-        steps_max: moves of one schedule.
-        schedules_max: schedules; None: any number.
-        until_s: instant of the monotonic clock, which all processes share, at which to stop; None: there is none.
-        keep_going: look for all outcomes, also after a finding.
-    """
-
-    scenario: Scenario
-    properties: tuple[str, ...] = ()
-    strategy: str = "portfolio"
-    seed: int = 1
-    steps_max: int = STEPS_MAX
-    schedules_max: int | None = None
-    until_s: float | None = None
-    keep_going: bool = False
-
-    def subject(self, scenario: Scenario | None = None) -> Subject:
-        """Return what is searched, with an empty memory; or another scenario, judged alike.
-
-        Raises:
-            UsageError: the scenario cannot be searched, or there is no such property.
-        """
-        names = [name for name in self.properties if name not in PROPERTIES]
-        return Subject(
-            self.scenario if scenario is None else scenario,
-            properties=lambda: [*all_properties(), *map(load_property, names)],
-        )
-
-
-@dataclass
-class Watch:
-    """What the searching process is asked and told now and then.
-
-    Attributes:
-        stopped: the user has had enough.
-        show: is told what is covered.
-    """
-
-    stopped: Callable[[], bool] = lambda: False
-    show: Callable[[Covered], None] = lambda _covered: None
 
 
 def search(job: Job, processes: int, watch: Watch) -> Covered:
@@ -86,8 +34,8 @@ def search(job: Job, processes: int, watch: Watch) -> Covered:
     Raises:
         UsageError: the scenario cannot be searched.
     """
-    if job.strategy in WHOLE:
-        return _search_whole(job, watch)
+    if processes == 1 or job.strategy in WHOLE:
+        return finish(searching(job, replace(watch, stopped=lambda: watch.stopped() or _is_late(job.until_s))))
     total = Covered()
     with ExitStack() as stack:
         parts = _parts(job, processes, watch, stack)
@@ -96,29 +44,13 @@ def search(job: Job, processes: int, watch: Watch) -> Covered:
     return total
 
 
-def _search_whole(job: Job, watch: Watch) -> Covered:
-    subject = job.subject()
-    covered = Covered()
-
-    def expired() -> bool:
-        watch.show(replace(covered, schedules=made.schedules, steps=made.moves, states=subject.space.states))
-        return watch.stopped() or _is_late(job.until_s)
-
-    budget = Budget(job.schedules_max, job.steps_max, expired)
-    made = make_strategy(job.strategy, subject, budget, job.seed)
-    return Search(subject, made, job.seed).run(keep_going=job.keep_going).covered()
-
-
 def _parts(job: Job, processes: int, watch: Watch, stack: ExitStack) -> Iterator[Covered]:
     """Yield the parts in the order of the pieces; processes of ours end with the stack."""
     explorer = _explorer(job, watch.stopped)
     pieces = plan(job.strategy, job.schedules_max)
     # What is found soon is found before another process has started.
     yield from map(explorer.explore, islice(pieces, 1))
-    if processes == 1:
-        yield from map(explorer.explore, pieces)
-    else:
-        yield from _share_out(job, pieces, processes, watch, stack)
+    yield from _share_out(job, pieces, processes, watch, stack)
 
 
 def _share_out(job: Job, pieces: Iterator[Piece], processes: int, watch: Watch, stack: ExitStack) -> Iterator[Covered]:
@@ -146,8 +78,7 @@ def _arrives(part: Future[Covered], watch: Watch) -> bool:
 
 
 def _explorer(job: Job, stopped: Callable[[], bool] = lambda: False) -> Explorer:
-    budget = Budget(steps=job.steps_max, expired=lambda: stopped() or _is_late(job.until_s))
-    return Explorer(job.subject, budget, job.seed, job.keep_going)
+    return job.explorer(lambda: stopped() or _is_late(job.until_s))
 
 
 def _is_late(until_s: float | None) -> bool:
