@@ -300,7 +300,7 @@ class Scheduler(FaultContext):
 
     async def sync(self) -> None:
         """Wait until virtual time has caught up, so that what others did until this instant has arrived."""
-        if self.clock_ns > self.engine.now_ns:
+        if self.clock_ns > self.engine.now_ns or self.engine.untimed:
             await self.ask(self, RESUME)
 
     async def return_to_user(self) -> None:

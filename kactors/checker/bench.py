@@ -6,7 +6,7 @@ No time passes: every instant is 0, so computing takes no time and nobody is ahe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from kactors.engine.choices import FirstChoice
 from kactors.engine.engine import Engine
@@ -52,6 +52,8 @@ class Bench(Engine):
         born: actors made.
         next_id: the number of the next actor.
     """
+
+    untimed: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__(FirstChoice())

@@ -1,4 +1,4 @@
-"""What the threads of a litmus test saw, kept as an outcome."""
+"""What the threads of a litmus test saw, and what became of the collapses, kept as an outcome."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from kactors.engine.observer import Hearing, Observer
 from protocols.base import Tracepoint
 from protocols.search import Registers
-from protocols.tracepoints import RegisterSet
+from protocols.tracepoints import CollapseDone, RegisterSet
+
+
+KHUGEPAGED = "khugepaged"
+"""The register that says how the last collapse ended: ``succeeded``, or the kernel's word for why not."""
 
 
 class Outcome(Observer):
@@ -17,11 +21,14 @@ class Outcome(Observer):
         self.registers: dict[str, dict[int, str]] = {}
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
-        """Hear what threads put into registers."""
-        return {RegisterSet: self._set}
+        """Hear what threads put into registers, and collapses."""
+        return {RegisterSet: self._set, CollapseDone: self._collapse_done}
 
     def _set(self, _at_ns: int, _who: str, noted: RegisterSet) -> None:
         self.registers.setdefault(noted.register_name, {})[noted.thread] = noted.value
+
+    def _collapse_done(self, _at_ns: int, _who: str, done: CollapseDone) -> None:
+        self.registers[KHUGEPAGED] = done.status
 
     def outcome(self) -> Registers:
         """Return all registers by name; of one that several threads noted, the values without who noted which."""

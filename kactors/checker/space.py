@@ -244,7 +244,7 @@ class Space:
     ) -> None:
         """Send an item on its way."""
         receiver, _, _ = self.automata.vocabulary.items[item]
-        if not self.is_client(sender) or receiver == sender:
+        if not self.is_client(sender):
             channel = (sender, receiver)
             queues[channel] = (*queues.get(channel, ()), item)
             return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush, nsmallest
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import msgpack
 
@@ -52,11 +52,13 @@ class Engine:
     """One machine's virtual time, total order, fingerprint and observers.
 
     Attributes:
+        untimed: no instant is later than another: what has been computed may still come after anything that is said.
         now_ns: the instant of the delivery in progress.
         stop: why the run stopped, or None while it runs.
         horizon_ns: how far ``run_events`` goes; a driver may move it between two events, back to now at most.
     """
 
+    untimed: ClassVar[bool] = False
     choices: Choices
     limits: Limits = field(default_factory=Limits)
     now_ns: int = 0
