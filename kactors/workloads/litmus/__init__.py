@@ -12,11 +12,13 @@ from kactors.workloads.litmus.mail_deadlock import MailDeadlock
 from kactors.workloads.litmus.mprotect_fault import MprotectFault
 from kactors.workloads.litmus.munmap_page import MunmapPage
 from kactors.workloads.litmus.munmap_table import MunmapTable
+from kactors.workloads.litmus.munmap_tail import MunmapTail
 from kactors.workloads.litmus.munmap_vs_fault import MunmapVsFault
 from kactors.workloads.litmus.out_of_memory import OutOfMemory
 from kactors.workloads.litmus.same_address import SameAddress
 from kactors.workloads.litmus.scene import Scene
 from kactors.workloads.litmus.split_bounds import SplitBounds
+from kactors.workloads.litmus.stale_tlb import StaleTlb
 from kactors.workloads.litmus.two_faults import TwoFaults
 from kactors.workloads.litmus.vma_reuse import VmaReuse
 from kactors.workloads.litmus.write_protect import WriteProtect
@@ -34,6 +36,8 @@ SCENES: dict[str, type[Scene]] = {
         ZeroPage,
         MunmapPage,
         MunmapTable,
+        MunmapTail,
+        StaleTlb,
         MprotectFault,
         SplitBounds,
         WriteProtect,
