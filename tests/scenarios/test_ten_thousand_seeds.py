@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.broken_policies import verdicts
+from benchmarks.seeds import verdicts
 
 SEEDS_PER_TEST = 500
 

@@ -7,6 +7,7 @@ import pytest
 from kactors import Scenario, run
 from kactors.engine.errors import UsageError
 from kactors.workloads import WORKLOADS, Program, load_workload
+from kactors.workloads.litmus import SCENES
 from protocols.scenario import Khugepaged
 from protocols.tracepoints import PageFaultUser, SyscallDone, WorkersStarted
 from tests.accounting import assert_settled
@@ -105,7 +106,7 @@ def test_every_workload_says_its_name(name):
     assert WORKLOADS[name].name == name
 
 
-@pytest.mark.parametrize("name", ["same-address", "munmap-vs-fault", "collapse-vs-fault"])
+@pytest.mark.parametrize("name", ["same-address", "munmap-vs-fault", "collapse-vs-fault", *SCENES])
 @pytest.mark.parametrize("policy", ["classic", "spf-v9", "per-vma"])
 def test_each_scene_of_a_hazard_ends_by_itself(name, policy):
     khugepaged = Khugepaged(scan_sleep_millisecs=1 if "collapse" in name else 0)

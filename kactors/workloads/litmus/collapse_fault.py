@@ -10,12 +10,13 @@ from kactors.workloads.litmus.scene import Scene, store
 
 
 class CollapseFault(Scene):
-    """Two CPUs store to two untouched pages of the range that khugepaged collapses; each store is there at the end.
+    """CPU 0 stores to an untouched page of the range that khugepaged collapses; the store is there at the end.
 
-    CPU 0 goes on to the page that was there before, which its TLB may still hold.
+    It goes on to the page that was there before, which its TLB may still hold while khugepaged copies it.
     """
 
     name: ClassVar[str] = "collapse-fault"
+    threads: ClassVar[int] = 1
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """Map a range for khugepaged, its last page touched."""
@@ -24,12 +25,9 @@ class CollapseFault(Scene):
         await thread.madvise_hugepage(self.area, thread.cpu.machine.pmd_size)
 
     async def cpu0(self, thread: UserThread) -> None:
-        """Store to the page that is there, by the TLB if that still holds it."""
-        await store(thread, "r0", self.area + thread.cpu.machine.pmd_size - thread.page_size)
-
-    async def cpu1(self, thread: UserThread) -> None:
-        """Store to an untouched page."""
-        await store(thread, "r1", self.area)
+        """Fault, then store to the page that is there, by the TLB if that still holds it."""
+        await store(thread, "r0", self.area)
+        await store(thread, "r0 after", self.area + thread.cpu.machine.pmd_size - thread.page_size)
 
     def collapses(self) -> Sequence[int]:
         """Return the area."""

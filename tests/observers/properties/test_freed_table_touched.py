@@ -1,6 +1,6 @@
 """freed_table_touched: a page table is not looked at after its end."""
 
-from benchmarks.broken_policies import verdicts
+from benchmarks.seeds import verdicts
 from kactors.observers.properties.freed_table_touched import FreedTableTouched
 from protocols.tracepoints import TableTouched
 from tests.observers.properties.stories import findings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.broken_policies import verdicts
+from benchmarks.seeds import verdicts
 from kactors.fault_policy import FaultPath
 from kactors.observers.properties.page_accounting import PageAccounting
 from kactors.policies.classic import Classic, classic_fault

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.broken_policies import SCENES
+from benchmarks.seeds import SCENES
 from kactors import Machine
 from kactors.observers.properties import load_property
 from kactors.observers.properties.pte_under_cleared_pmd import PteUnderClearedPmd
