@@ -9,7 +9,6 @@ from protocols.base import Tracepoint
 from protocols.search import Registers
 from protocols.tracepoints import CollapseDone, RegisterSet
 
-
 KHUGEPAGED = "khugepaged"
 """The register that says how the last collapse ended: ``succeeded``, or the kernel's word for why not."""
 
@@ -28,7 +27,7 @@ class Outcome(Observer):
         self.registers.setdefault(noted.register_name, {})[noted.thread] = noted.value
 
     def _collapse_done(self, _at_ns: int, _who: str, done: CollapseDone) -> None:
-        self.registers[KHUGEPAGED] = done.status
+        self.registers[KHUGEPAGED] = {0: done.status}
 
     def outcome(self) -> Registers:
         """Return all registers by name; of one that several threads noted, the values without who noted which."""

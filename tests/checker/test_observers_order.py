@@ -51,6 +51,7 @@ def by_page_tables() -> Iterator[Told]:
         yield "mm", tp.TableMade(table=table, pfn=table + 50)
         yield "mm", tp.PmdChanged(address=pmd << 21, state="table", table=table, collapsing=False)
         yield "khugepaged", tp.PagesIsolated(address=pmd << 21, table=table)
+        yield "khugepaged", tp.CollapseDone(address=pmd << 21, status=f"for {table}", duration=0)
     for pmd in (0, 1):
         yield "mm", tp.PmdChanged(address=pmd << 21, state="none", table=-1, collapsing=False)
         yield "mm", tp.PmdChanged(address=pmd << 21, state="none", table=-1, collapsing=True)

@@ -199,10 +199,10 @@ class _Model:
         yield from ("  :: else -> break", "  od; skip", "}")
 
     def _to_clients(self, sender: int, step: Step) -> list[int]:
-        """Return what a client says to other clients."""
+        """Return what a client says to clients, itself included."""
         if not self.space.is_client(sender):
             return []
-        return [item for item in step.items if (to := self.items[item][0]) != sender and self.space.is_client(to)]
+        return [item for item in step.items if self.space.is_client(self.items[item][0])]
 
     def _steps_of(self, actor: int) -> Iterator[Step]:
         for (sender, _), node, item in self.takings.get(actor, ()):
@@ -280,7 +280,7 @@ class _Model:
 
     def _says(self, actor: int, items: tuple[int, ...], *, interrupts: bool) -> Iterator[str]:
         """Yield the sending of what an actor says: a client's stores in one queue, anything else straight away."""
-        stores = [item for item in items if self.space.is_client(actor) and self.items[item][0] != actor]
+        stores = items if self.space.is_client(actor) else ()
         for item in items:
             receiver = self.items[item][0]
             if item in stores:
