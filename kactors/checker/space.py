@@ -2,8 +2,9 @@
 
 At each step any message under way may be the next that its receiver takes, with this order kept: what one client says
 to the servers (mm, ptl, allocator) arrives in the order in which it says it, whoever it says it to, because these are a
-CPU's stores and loads and the model is sequentially consistent; what it puts off, it does after them. IPIs, acks and answers are first in, first out for each
-sender and receiver, and may otherwise take as long as they like. What one server says to another is part of the step.
+CPU's stores and loads and the model is sequentially consistent. What it puts off it does after them. IPIs, acks and
+answers are first in, first out for each sender and receiver, and may otherwise take as long as they like. What one
+server says to another is part of the step.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def searched(*, symmetry, **given):
 def test_as_many_traces_and_the_same_finding_by_fewer_steps(policy):
     reduced, whole = (searched(symmetry=symmetry, policy=policy) for symmetry in (True, False))
     assert reduced.strategy.complete
-    assert reduced.strategy.traces == whole.strategy.traces
+    # A finding ends a schedule before what does not depend on it: how many such ends there are is a matter of order.
+    assert whole.finding or reduced.strategy.traces == whole.strategy.traces
     assert reduced.strategy.moves < 0.8 * whole.strategy.moves
     assert set(reduced.outcomes) == set(whole.outcomes)
     assert (reduced.finding is None) == (whole.finding is None)
