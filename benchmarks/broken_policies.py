@@ -113,9 +113,7 @@ def name_of(stop: AnyStop) -> str:
 
 
 def print_commit() -> None:
-    print(
-        "What breaks first in some interleaving of a scene, all of them gone through; - is nothing: proved."
-    )
+    print("What breaks first in some interleaving of a scene, all of them gone through; - is nothing: proved.")
     print(", ".join(f"{word}: {name}" for name, word in SHORT.items()))
     print(f"{'policy':32}" + "".join(f"{scene:20}" for scene in SCENES).rstrip())
     for policy in COMMIT:
