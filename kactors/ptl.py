@@ -9,6 +9,7 @@ Never: looks at the PMD above it or at a VMA; knows what a fault is.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kactors.engine.actor import Actor, Handler, Server
@@ -168,7 +169,7 @@ class Ptl(Server):
         self._line(index).write(now_ns, client.cpu_id)
         if self.engine.listens(PagesUnmapped):
             before = self._entries.get(index, PTE_NONE)
-            self._tell_unmapped((pte_pfn(before),) if before and pte_pfn(before) != pte_pfn(value) else ())
+            self._tell_unmapped({index: pte_pfn(before)} if before and pte_pfn(before) != pte_pfn(value) else {})
         if value == PTE_NONE:
             self._entries.pop(index, None)
             return
@@ -186,16 +187,18 @@ class Ptl(Server):
         values = [self._entries.pop(index) for index in gone]
         pfns = tuple(pte_pfn(value) for value in values)
         if self.engine.listens(PagesUnmapped):
-            self._tell_unmapped(pfns)
+            self._tell_unmapped(dict(zip(gone, pfns, strict=True)))
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
         for index in gone[::PTES_PER_LINE]:
             done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))
         self.reply(done_ns, client, tag, PtesZapped(pfns=pfns))
 
-    def _tell_unmapped(self, pfns: tuple[int, ...]) -> None:
-        own = tuple(pfn for pfn in pfns if pfn != ZERO_PFN)
+    def _tell_unmapped(self, frames: Mapping[int, int]) -> None:
+        """Tell which frames have left the entries with these indexes; the zero page is nobody's."""
+        own = {self._vpn + index: pfn for index, pfn in frames.items() if pfn != ZERO_PFN}
         if own:
-            self.engine.emit(self.engine.now_ns, self, PagesUnmapped(pfns=own, order=0))
+            unmapped = PagesUnmapped(pfns=tuple(own.values()), vpns=tuple(own), order=0)
+            self.engine.emit(self.engine.now_ns, self, unmapped)
 
     def _protect(self, message: ProtectPtes, client: Any, tag: int) -> None:
         self._must_hold(client, tag, "protects PTEs")

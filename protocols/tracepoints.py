@@ -329,9 +329,10 @@ class TableDestroyed(Tracepoint, sender=("ptl",)):
 
 
 class PagesUnmapped(Tracepoint, sender=("ptl", "mm")):
-    """Frames left a page table entry: TLBs may still hold them."""
+    """Frames left the entries of the pages ``vpns``, one each: TLBs may still hold them."""
 
     pfns: tuple[Pfn, ...]
+    vpns: tuple[Vpn, ...]
     order: Count
 
 

@@ -44,7 +44,7 @@ def by_page_tables() -> Iterator[Told]:
             vpn = vpn_of(table, index)
             yield f"ptl{table}", tp.PteSet(table=table, pmd_address=pmd, index=index, vpn=vpn, value=value)
             yield f"ptl{table}", tp.PageMapped(pfn=pfn, vpn=vpn, order=0)
-            yield f"ptl{table}", tp.PagesUnmapped(pfns=(pfn,), order=0)
+            yield f"ptl{table}", tp.PagesUnmapped(pfns=(pfn,), vpns=(vpn,), order=0)
     for table, pmd in TABLES.items():
         yield f"ptl{table}", tp.TableTouched(table=table, toucher="cpu0", request="ReadPte")
         yield f"ptl{table}", tp.TableDestroyed(table=table, pfn=table + 50, who="cpu1", pfns=())
@@ -57,7 +57,7 @@ def by_page_tables() -> Iterator[Told]:
         yield "mm", tp.PmdChanged(address=pmd << 21, state="none", table=-1, collapsing=True)
         yield "mm", tp.PmdChanged(address=pmd << 21, state="huge", table=-1, collapsing=False)
         yield "mm", tp.PageMapped(pfn=1024, vpn=pmd * PMD_PAGES, order=HUGE_ORDER)
-        yield "mm", tp.PagesUnmapped(pfns=(1024,), order=HUGE_ORDER)
+        yield "mm", tp.PagesUnmapped(pfns=(1024,), vpns=(pmd * PMD_PAGES,), order=HUGE_ORDER)
 
 
 def by_areas_and_locks() -> Iterator[Told]:

@@ -145,10 +145,11 @@ class Pmds(Part):
             self.mm.engine.emit(self.now_ns, self.mm, TableMade(table=table.id, pfn=pfn))
         return table
 
-    def _tell_unmapped(self, pfn: int) -> None:
+    def _tell_unmapped(self, address: int, pfn: int) -> None:
         """The huge page leaves its PMD, to be freed or to be mapped by small pages."""
         if self.mm.engine.listens(PagesUnmapped):
-            unmapped = PagesUnmapped(pfns=(pfn,), order=self.machine.huge_order)
+            vpn = self._base(address) >> self.machine.page_shift
+            unmapped = PagesUnmapped(pfns=(pfn,), vpns=(vpn,), order=self.machine.huge_order)
             self.mm.engine.emit(self.now_ns, self.mm, unmapped)
 
     def _must_hold(self, address: int, client: Any, tag: int, act: str) -> None:
@@ -194,7 +195,7 @@ class Pmds(Part):
         table = entry.deposited
         zapped = HugeZapped(pfn=entry.pmd.pfn, table=-1 if table is None else table.id)
         if entry.pmd.state is PmdState.HUGE:
-            self._tell_unmapped(entry.pmd.pfn)
+            self._tell_unmapped(message.address, entry.pmd.pfn)
         entry.deposited = None
         self._set(message.address, entry, PMD_NONE)
         self.mm.reply(done_ns, client, tag, zapped)
@@ -208,7 +209,7 @@ class Pmds(Part):
             pfn = entry.pmd.pfn
             entry.table, entry.deposited = entry.deposited, None
             engine = self.mm.engine
-            self._tell_unmapped(pfn)
+            self._tell_unmapped(message.address, pfn)
             # As writable as the huge PMD was: an mprotect that splits it protects its own part afterwards.
             engine.post(self.now_ns, entry.table, self.mm, FillTable(pfn=pfn, writable=True))
             engine.post(self.now_ns, self._allocator, self.mm, SplitPage(pfn=pfn, order=self.machine.huge_order))

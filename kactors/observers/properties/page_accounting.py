@@ -111,11 +111,11 @@ class PageAccounting(Property):
         return self.violated(f"{what} frame {pfn} at page {vpn:#x} at {at_ns} ns, but {where}")
 
     def _unmapped(self, _at_ns: int, who: str, unmapped: PagesUnmapped) -> None:
-        for first in unmapped.pfns:
-            for pfn in range(first, first + (1 << unmapped.order)):
-                vpn = self._mapped.pop(pfn, None)
-                if vpn is not None:
-                    del self._pages[vpn]
+        for first, first_vpn in zip(unmapped.pfns, unmapped.vpns, strict=True):
+            for offset in range(1 << unmapped.order):
+                pfn, vpn = first + offset, first_vpn + offset
+                if self._mapped.get(pfn) == vpn:
+                    del self._mapped[pfn], self._pages[vpn]
                     self._hands[pfn] = (who, UNMAPPED, vpn)
 
     def _table_made(self, _at_ns: int, _who: str, made: TableMade) -> None:

@@ -179,8 +179,8 @@ def mapped(pfn, vpn, order=0):
     return PageMapped(pfn=pfn, vpn=vpn, order=order)
 
 
-def unmapped(*pfns, order=0):
-    return PagesUnmapped(pfns=pfns, order=order)
+def unmapped(pfn, vpn, order=0):
+    return PagesUnmapped(pfns=(pfn,), vpns=(vpn,), order=order)
 
 
 def use(pfn, vpn):
@@ -195,10 +195,10 @@ GONE = TableDestroyed(table=9, pfn=3, who="cpu0", pfns=())
 @pytest.mark.parametrize(
     "story",
     [
-        (alloc(7), mapped(7, 100), use(7, 100), unmapped(7), use(7, 100), free(7), alloc(7)),
+        (alloc(7), mapped(7, 100), use(7, 100), unmapped(7, 100), use(7, 100), free(7), alloc(7)),
         (alloc(7), mapped(7, 100), mapped(7, 100)),
-        (*HUGE, use(600, 1112), unmapped(512, order=9), free(512, order=9)),
-        (*HUGE, unmapped(512, order=9), mapped(513, 1025), unmapped(513), free(513), alloc(513)),
+        (*HUGE, use(600, 1112), unmapped(512, 1024, order=9), free(512, order=9)),
+        (*HUGE, unmapped(512, 1024, order=9), mapped(513, 1025), unmapped(513, 1025), free(513), alloc(513)),
         (*TABLE, GONE, FramePutBack(pfn=3, order=0)),
     ],
     ids=["a fault", "more rights", "huge", "split", "a table"],
@@ -224,9 +224,9 @@ def test_an_ordinary_life_is_no_finding(story):
         (free(7),),
         (alloc(7), PageDiscarded(pfn=7, address=0, zeroing=1), free(7)),
         (*TABLE, TableDestroyed(table=9, pfn=3, who="cpu0", pfns=(7,))),
-        (alloc(7), mapped(7, 100), unmapped(7), free(7), use(7, 100)),
-        (alloc(7), mapped(7, 100), unmapped(7), free(7), alloc(7), use(7, 100)),
-        (alloc(7), mapped(7, 100), unmapped(7), free(7), alloc(7), mapped(7, 101), use(7, 100)),
+        (alloc(7), mapped(7, 100), unmapped(7, 100), free(7), use(7, 100)),
+        (alloc(7), mapped(7, 100), unmapped(7, 100), free(7), alloc(7), use(7, 100)),
+        (alloc(7), mapped(7, 100), unmapped(7, 100), free(7), alloc(7), mapped(7, 101), use(7, 100)),
     ],
 )
 def test_two_places_or_none_is_a_finding(story):
