@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 
 from kactors.checker.automata import Vocabulary
-from kactors.checker.space import Happening
+from kactors.checker.space import STORES, Happening
 from kactors.engine.observer import Observer
 from protocols import allocation, mmap_sem, page_table, tlb, vma
 from protocols.base import Message, Unit
@@ -96,6 +96,7 @@ TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
 }
 
 ALL: Final = "all of it"
+ASKED: Final = "what it has asked"
 NAMED: Final = {
     "page frame number": "pfn",
     "virtual page number": "vpn",
@@ -126,10 +127,12 @@ class Dependence:
 
     def effect(self, happening: Happening) -> int:
         """Return a number for what a happening touches, to be judged by ``dependent``."""
-        key = (happening.took, happening.told)
+        key = (happening.took, happening.told, happening.speaks, happening.channel)
         known = self._effects.get(key)
         if known is None:
-            touches = frozenset([*self._taking(happening.took), *self._telling(happening.told)])
+            touches = frozenset(
+                [*self._taking(happening.took), *self._telling(happening.told), *self._queueing(happening)]
+            )
             known = self._numbers.setdefault(touches, len(self._touches))
             if known == len(self._touches):
                 self._touches.append(_strongest(touches))
@@ -163,6 +166,15 @@ class Dependence:
                 yield (actor, ALL), READ
                 for what, how in touches:
                     yield (actor, what), how
+
+    def _queueing(self, happening: Happening) -> Iterator[Touch]:
+        """A handler of an interrupt speaks before what its thread has asked, as long as that has not been taken."""
+        sender, receiver = happening.channel
+        for actor, item in happening.took[:1]:
+            if happening.speaks:
+                yield (actor, ASKED), WRITE
+            elif receiver == STORES and self._vocabulary.items[item][2].replies:
+                yield (sender, ASKED), READ
 
     def _telling(self, told: tuple[int, ...]) -> Iterator[Touch]:
         for telling in told:

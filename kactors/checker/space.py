@@ -74,11 +74,13 @@ class Happening:
         channel: where its message came from.
         took: (actor, item) of each message that was taken in it.
         told: what was told in it.
+        speaks: a client has said something to a server: an interrupt's handler puts that before what its thread asks.
     """
 
     channel: Channel
     took: tuple[tuple[int, int], ...]
     told: tuple[int, ...]
+    speaks: bool = False
 
 
 class Space:
@@ -206,7 +208,8 @@ class Space:
         for telling in told:
             watched, finding = self.watch.hear(watched, telling)
             stop = stop or finding
-        return State(tuple(nodes), queues, watched, stop), Happening(channel, tuple(took), tuple(told))
+        speaks = self.is_client(took[0][0]) and not all(self._to_a_client(item) for item in step.items)
+        return State(tuple(nodes), queues, watched, stop), Happening(channel, tuple(took), tuple(told), speaks)
 
     def _carry_out(
         self,
@@ -257,6 +260,9 @@ class Space:
             queues[channel] = (*stores[:-1], item, stores[-1])
         else:
             queues[channel] = (*stores, item)
+
+    def _to_a_client(self, item: int) -> bool:
+        return self.is_client(self.automata.vocabulary.items[item][0])
 
     def _asks(self, item: int) -> bool:
         return bool(self.automata.vocabulary.items[item][2].replies)

@@ -9,6 +9,7 @@ from kactors.checker.subject import Subject
 from kactors.syscalls import UserThread
 from kactors.workloads.program import Body, Program
 from protocols.scenario import Bounds, Khugepaged, Scenario
+from protocols.vma import ReadSequence
 
 PMD_SIZE = 1 << 21
 BASE = 0x7E00_0000_0000
@@ -86,6 +87,17 @@ async def mmap(thread: UserThread) -> None:
     await thread.mmap(PAGE, address=BASE + PAGES * PAGE)
 
 
+async def munmap_after_readers(thread: UserThread) -> None:
+    """Wait until no CPU is in a read section; each answers in between what its thread does."""
+    await thread.cpu.synchronize_rcu()
+    await thread.munmap(BASE, PAGE)
+
+
+async def read_sequence(thread: UserThread) -> None:
+    """Ask one thing only, so that whatever comes before it comes before all."""
+    thread.note("seen", await thread.cpu.ask(thread.cpu.directory.mm, ReadSequence(vma_id=1)))
+
+
 async def nothing(thread: UserThread) -> None:
     """A thread that ends at once."""
     del thread
@@ -116,6 +128,7 @@ THREE_CPUS: dict[str, Callable[[], Scene]] = {
 OTHERS: dict[str, tuple[Callable[[], Scene], dict[str, Any]]] = {
     "first faults": (lambda: Scene(store(), store(1), touched=()), {}),
     "mmap and fault": (lambda: Scene(mmap, store()), {}),
+    "grace period and a question": (lambda: Scene(munmap_after_readers, read_sequence), {}),
     "two writers": (lambda: Scene(munmap(1), munmap(2)), {}),
     "bounded faults": (lambda: Scene(store(), store()), {"bounds": Bounds(spf_inflight_max=1)}),
     "huge page, dontneed": (lambda: Scene(dontneed(0, 512), store(1), touched=(0,), hugepage=True), HUGE_FAULTS),

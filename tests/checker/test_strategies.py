@@ -25,6 +25,15 @@ def test_reduction_loses_neither_an_outcome_nor_a_finding(scene: str, policy: st
     assert (reduced.strategy.traces or 0) <= (plain.strategy.traces or 0)
 
 
+@pytest.mark.parametrize("name", ["exhaustive", "dpor"])
+def test_what_a_handler_says_before_the_thread_s_question_is_not_slept_over(name: str):
+    plain, reduced = (found_by(each, "grace period and a question", "classic") for each in ("plain", name))
+    assert reduced.outcomes == plain.outcomes
+    assert len(plain.outcomes) == 3
+    # The munmap that waited for readers has freed the area before a question about it comes.
+    assert reduced.findings == plain.findings == {"vma_use_after_free"}
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("scene", COUNTED)
 def test_dpor_runs_each_trace_that_the_exhaustive_search_counts(scene: str, policy: str):
