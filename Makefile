@@ -5,6 +5,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.stamp-run
 DEV_STAMP := .venv/.stamp-dev
 NODE := .node
+MUTATION := .venv-mutants
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pip builds an editable package in an environment of its own, where -c has no say; these two reach it
@@ -20,7 +21,7 @@ ACTOR_FILES := $(subst $(space),$(comma),$(ACTORS:%=kactors/%.py) kactors/kernel
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run serve test lint types imports unit foreign-clients bench soak clean
+.PHONY: help run serve test lint types imports unit foreign-clients bench soak mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,8 +60,13 @@ bench: $(DEV_STAMP) ## messages per second in a ring, beside SimPy; schedules pe
 soak: $(DEV_STAMP) ## ten minutes of 200 clients and of strangers who misbehave: nothing is lost, nothing grows
 	@$(BIN)/python -m benchmarks.service_load --soak
 
+# In a venv of its own: mutmut brings a user interface and a parser that nothing else here needs.
+mutants: $(MUTATION)/.stamp ## mutation testing of the policies and the five actors, about an hour (Python 3.12 or later; docs/mutation-testing.md)
+	CI=1 $(MUTATION)/bin/mutmut run
+	@$(MUTATION)/bin/mutmut results
+
 clean: ## remove .venv, caches and reports
-	rm -rf .venv $(NODE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv $(MUTATION) mutants $(NODE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # bin/pip and not the folder: a Python without ensurepip leaves the folder behind when it fails.
@@ -77,6 +83,13 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 $(DEV_STAMP): $(RUN_STAMP)
 	@echo "installing the development tools into .venv (once)"
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(MUTATION)/.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("mutmut crashes Python 3.11 here; name a newer one: make mutants PYTHON=python3.13")'
+	@echo "installing kactors and mutmut into $(MUTATION) (once)"
+	@$(PYTHON) -m venv --clear $(MUTATION)
+	@$(MUTATION)/bin/python -m pip install -qq -c constraints.txt -e '.[test]' mutmut==3.8.1
 	@touch $@
 
 # Without node or the network there is no stamp: the next make tries again, and the tests say why they are skipped.

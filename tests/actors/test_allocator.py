@@ -118,6 +118,14 @@ def test_kswapd_works_round_by_round_until_the_cache_is_empty():
     assert zone.take(1) is RECLAIM_NEEDED
 
 
+def test_kswapd_goes_on_until_it_has_reached_high_and_no_further():
+    zone = Zone(memory_mib=2, page_cache_mib=1)
+    marks = zone.allocator.watermarks
+    zone.take(zone.allocator.free_pages - marks.high_pages + 2 * RECLAIM_BATCH, memalloc=True)
+    assert zone.counted("pgsteal_kswapd") == 2 * RECLAIM_BATCH
+    assert zone.allocator.free_pages == marks.high_pages
+
+
 def test_kswapd_takes_time():
     zone = Zone(memory_mib=2, page_cache_mib=1)
     began_ns = zone.engine.now_ns

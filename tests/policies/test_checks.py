@@ -74,6 +74,12 @@ def test_the_name_does_not_depend_on_the_order_in_which_checks_are_named():
     assert both.name == without(SpfV9, ["pmd_check", "trylock"]).name == "spf-v9-without-pmd_check+trylock"
 
 
+def test_an_ablated_policy_says_what_it_lacks_and_belongs_where_the_whole_one_does():
+    both = without(SpfV9, ["trylock", "pmd_check"])
+    assert both.__doc__ == "SpfV9 without pmd_check, trylock."
+    assert (both.__name__, both.__module__) == ("SpfV9Without", SpfV9.__module__)
+
+
 def test_checks_can_be_dropped_from_a_policy_that_lacks_some():
     twice = without(without(SpfV9, ["trylock"]), ["pmd_check"])
     assert twice.pmd_changed is without(SpfV9, ["pmd_check"]).pmd_changed
