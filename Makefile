@@ -89,7 +89,7 @@ $(MUTATION)/.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("mutmut crashes Python 3.11 here; name a newer one: make mutants PYTHON=python3.13")'
 	@echo "installing kactors and mutmut into $(MUTATION) (once)"
 	@$(PYTHON) -m venv --clear $(MUTATION)
-	@$(MUTATION)/bin/python -m pip install -qq -c constraints.txt -e '.[test]' mutmut==3.8.1
+	@$(MUTATION)/bin/python -m pip install -qq -c constraints.txt -e '.[test]' mutmut==3.8.1 pytest-timeout==2.4.0
 	@touch $@
 
 # Without node or the network there is no stamp: the next make tries again, and the tests say why they are skipped.

@@ -30,7 +30,15 @@ from protocols.page_table import (
     ZapPtes,
 )
 from protocols.scheduling import TICK
-from protocols.tracepoints import PageMapped, PteSet, TableDestroyed, TableTouched
+from protocols.tracepoints import (
+    LockAcquired,
+    LockReleased,
+    PageMapped,
+    PagesUnmapped,
+    PteSet,
+    TableDestroyed,
+    TableTouched,
+)
 from tests.actors.scenes import BASE, PAGE, Heard, Probe
 
 
@@ -51,9 +59,16 @@ class Table:
         before = len(probe.heard)
         for message in messages:
             self.engine.stop = None
-            probe.say(self.engine.now_ns, self.ptl, message)
+            probe.say(self.engine.now_ns, self.ptl, message, tag=cpu + 7)
             run_inline(self.engine)
+        assert all(tag == cpu + 7 for _, tag, _ in probe.heard), "an answer carries its request's tag"
         return probe.answers()[before:]
+
+    def took(self, message, cpu=0):
+        """Say the message; return how long its answer took, in ns."""
+        began_ns = self.engine.now_ns
+        self.say(message, cpu=cpu)
+        return self.cpus[cpu].heard[-1][0] - began_ns
 
     def stop(self):
         """Return why the engine stopped last."""
@@ -148,22 +163,23 @@ def test_a_split_huge_page_fills_the_whole_table():
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "act"),
     [
-        SetPte(index=0, value=5),
-        ZapPtes(first=0, last=1),
-        ProtectPtes(first=0, last=1, writable=False),
-        UNLOCK_PTE,
+        (SetPte(index=0, value=5), "writes a PTE"),
+        (ZapPtes(first=0, last=1), "zaps PTEs"),
+        (ProtectPtes(first=0, last=1, writable=False), "protects PTEs"),
+        (UNLOCK_PTE, ""),
     ],
-    ids=lambda message: type(message).__name__,
+    ids=["set", "zap", "protect", "unlock"],
 )
-def test_only_the_owner_of_the_lock_may_change_anything(message):
+def test_only_the_owner_of_the_lock_may_change_anything(message, act):
     table = Table()
     table.say(LockPte(index=0))
     table.say(message, cpu=1)
     stop = table.stop()
     assert (stop.kind, stop.property) == ("violation", "lock_exclusion")
     assert stop.text.startswith("probe1")
+    assert act in stop.text
     assert "probe0 holds it" in stop.text
 
 
@@ -188,10 +204,11 @@ def test_the_wait_for_graph_names_the_owner():
     table = Table()
     table.say(LockPte(index=0))
     table.say(LockPte(index=0), cpu=1)
-    holder = table.ptl.holder(table.cpus[1], 1)
+    holder = table.ptl.holder(table.cpus[1], 8)
     assert (holder.resource, holder.names) == ("PTE lock of ptl@7e0000000000", ("probe0",))
-    assert table.ptl.holder(table.cpus[2], 1) is None
-    assert table.ptl.holder(table.cpus[0], 1) is None
+    assert (holder.since_ns, holder.why) == (table.cpus[0].heard[0][0], "has not unlocked it")
+    for cpu, tag in ((2, 9), (0, 7), (1, 7)):
+        assert table.ptl.holder(table.cpus[cpu], tag) is None
 
 
 def test_a_message_that_no_table_hears_is_illegal():
@@ -199,3 +216,109 @@ def test_a_message_that_no_table_hears_is_illegal():
     with pytest.raises(Exception, match="ptl@7e0000000000") as caught:
         table.say(TICK)
     assert isinstance(caught.value.__cause__, IllegalMessage)
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_unmapped_is_told_without_the_zero_page_and_only_if_it_goes():
+    table = Table()
+    gone = Heard(PagesUnmapped)
+    table.engine.observe(gone)
+    table.say(LockPte(index=0), SetPte(index=0, value=mk_pte(5, write=False)))
+    table.say(SetPte(index=0, value=mk_pte(5, write=True)))
+    assert gone.of(PagesUnmapped) == [], "the same frame stays mapped"
+    table.say(SetPte(index=0, value=mk_pte(6, write=True)), SetPte(index=0, value=PTE_NONE))
+    table.say(SetPte(index=0, value=mk_pte(ZERO_PFN, write=False)), SetPte(index=0, value=PTE_NONE))
+    table.say(SetPte(index=1, value=mk_pte(7, write=True)), SetPte(index=2, value=mk_pte(ZERO_PFN, write=False)))
+    table.say(SetPte(index=3, value=mk_pte(8, write=True)), ZapPtes(first=0, last=9), ZapPtes(first=0, last=9))
+    assert [told.pfns for told in gone.of(PagesUnmapped)] == [(5,), (6,), (7, 8)]
+    assert {told.order for told in gone.of(PagesUnmapped)} == {0}
+
+
+def test_a_cleared_entry_is_gone_and_no_entry_is_told():
+    table = Table()
+    table.say(LockPte(index=0), SetPte(index=0, value=PTE_NONE))
+    assert table.heard.of(PteSet) == []
+    table.say(SetPte(index=0, value=mk_pte(5, write=True)), SetPte(index=0, value=PTE_NONE))
+    assert table.ptl.mapped() == {}
+    assert [(told.table, told.vpn) for told in table.heard.of(PteSet)] == [(table.ptl.id, BASE // PAGE)]
+
+
+def test_the_lock_is_told_with_its_place_and_its_owner():
+    table = Table()
+    locks = Heard(LockAcquired, LockReleased)
+    table.engine.observe(locks)
+    table.say(LockPte(index=0), UNLOCK_PTE)
+    table.say(TrylockPte(index=0), cpu=1)
+    assert [(type(told), told.lock, told.place, told.owner, told.tag) for told in (entry[2] for entry in locks.all)] == [
+        (LockAcquired, "pte_lock", table.ptl.id, "probe0", 7),
+        (LockReleased, "pte_lock", table.ptl.id, "probe0", 7),
+        (LockAcquired, "pte_lock", table.ptl.id, "probe1", 8),
+    ]
+
+
+def test_a_split_huge_page_is_told_page_by_page_and_may_be_read_only():
+    table = Table()
+    table.say(FillTable(pfn=1024, writable=False))
+    assert set(table.ptl.mapped().values()) == {mk_pte(1024 + index, write=False) for index in range(512)}
+    assert [(told.pfn, told.vpn, told.order) for told in table.heard.of(PageMapped)] == [
+        (1024 + index, BASE // PAGE + index, 0) for index in range(512)
+    ]
+
+
+def test_the_end_of_a_table_names_its_frame_and_leaves_the_zero_page_out():
+    table = Table()
+    table.say(LockPte(index=0), SetPte(index=8, value=mk_pte(5, write=True)))
+    table.say(SetPte(index=2, value=mk_pte(9, write=True)), SetPte(index=4, value=mk_pte(ZERO_PFN, write=False)))
+    assert table.say(UNLOCK_PTE, FREE_TABLE) == [TableFreed(pfn=77)]
+    (destroyed,) = table.heard.of(TableDestroyed)
+    assert (destroyed.table, destroyed.pfn, destroyed.pfns) == (table.ptl.id, 77, (9, 5))
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+def test_eight_entries_share_a_cache_line():
+    table = Table()
+    machine = load_machine("small", cpus=3)
+    first_ns = table.took(ReadPte(index=0))
+    assert first_ns == machine.transfer_ns(-1, 0) > 1
+    assert [table.took(ReadPte(index=index)) for index in (0, 1, 7)] == [1, 1, 1]
+    assert table.took(ReadPte(index=8)) == first_ns
+    assert table.took(ReadPte(index=15)) == 1
+
+
+def test_a_write_takes_the_line_from_those_who_read_it():
+    table = Table()
+    table.took(ReadPte(index=0), cpu=1)
+    table.say(LockPte(index=0), SetPte(index=3, value=mk_pte(5, write=True)))
+    assert table.took(ReadPte(index=9), cpu=1) > 1
+    assert table.took(ReadPte(index=1), cpu=1) > 1
+    assert table.took(ReadPte(index=1), cpu=1) == 1
+    table.say(ZapPtes(first=0, last=8))
+    assert table.took(ReadPte(index=2), cpu=1) > 1
+
+
+def test_the_lock_is_a_cache_line_of_its_own():
+    table = Table()
+    machine = load_machine("small", cpus=3)
+    assert table.took(LockPte(index=0)) == machine.transfer_ns(-1, 0) + machine.atomic_ns
+    table.say(UNLOCK_PTE)
+    assert table.took(TrylockPte(index=0)) == machine.atomic_ns, "it is still there"
+    assert table.took(TrylockPte(index=0), cpu=1) == machine.transfer_ns(0, 1)
+    table.say(UNLOCK_PTE)
+    assert table.took(LockPte(index=0), cpu=2) == machine.transfer_ns(0, 2) + machine.atomic_ns
+
+
+@pytest.mark.parametrize("pages", [0, 1, 5, 20])
+def test_what_goes_through_the_entries_costs_by_the_entry(pages):
+    table = Table()
+    table.say(LockPte(index=0), *(SetPte(index=index, value=mk_pte(5 + index, write=True)) for index in range(pages)))
+    zap_ns = load_machine("small", cpus=3).zap_pte_ns
+    atomic_ns = load_machine("small", cpus=3).atomic_ns
+    assert table.took(SCAN_PTES) == pages * zap_ns
+    assert table.took(ProtectPtes(first=0, last=pages, writable=False)) == pages * zap_ns
+    assert table.took(ProtectPtes(first=0, last=pages, writable=False)) == 0
+    assert table.took(ZapPtes(first=0, last=pages)) == max(pages * zap_ns, atomic_ns if pages else 0)
+    assert table.took(FREE_TABLE) == 0

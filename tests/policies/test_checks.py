@@ -158,6 +158,8 @@ def test_a_users_file_declares_checks_of_its_own(tmp_path):
         ("a-without-b.py", ("a-without-b.py", ())),
         ("a-without-b.py:Mine", ("a-without-b.py:Mine", ())),
         ("a-without-b.py:Mine-without-c", ("a-without-b.py:Mine", ("c",))),
+        ("-without-c", ("-without-c", ())),
+        ("a-without-b-without-c", ("a-without-b", ("c",))),
     ],
 )
 def test_a_name_is_split_at_its_last_without(name, parts):

@@ -4,7 +4,7 @@ import pytest
 
 from kactors import Scenario, run
 from kactors.engine.errors import UsageError
-from kactors.policies import BROKEN, POLICIES, load_policy
+from kactors.policies import BROKEN, POLICIES, find_policy, load_policy, policy_file
 from kactors.workloads import Program
 
 OWN = '''
@@ -93,6 +93,22 @@ def test_what_is_wrong_is_named(own_file, spec, message):
     with pytest.raises(UsageError) as caught:
         load_policy(spec.format(file=own_file))
     assert message.format(file=own_file) in str(caught.value)
+
+
+def test_whatever_is_wrong_is_said_of_the_option(own_file):
+    for name in ("clasic", "nowhere.py:Mine", f"{own_file}:Missing"):
+        with pytest.raises(UsageError) as caught:
+            find_policy(name)
+        assert str(caught.value).startswith("--policy ")
+        assert name.rpartition(":")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("a/b.py:Mine", "a/b.py"), ("b.py:Mine:Inner", "b.py"), ("b.py", "b.py"), ("spf-v9", None), ("broken-no-x", None)],
+)
+def test_a_policys_file_is_what_stands_before_the_first_colon(name, path):
+    assert policy_file(name) == path
 
 
 def test_a_file_that_is_no_python_is_named(tmp_path):

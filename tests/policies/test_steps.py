@@ -1,0 +1,197 @@
+"""One fault of each policy and one collapse, step by step and to the nanosecond, with nobody in the way.
+
+What is said to whom, in this order, is the protocol (the letters are its steps); when it is said is what the steps cost.
+"""
+
+import pytest
+
+from kactors.engine.observer import Observer
+from protocols.tracepoints import CollapseDone, IrqDisable
+from tests.accounting import assert_settled
+from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
+
+START_NS = 100_000
+MS = 1_000_000
+
+
+class Requests(Observer):
+    """What one client asks of the servers, as (ns since the first, request)."""
+
+    def __init__(self, client, from_ns):
+        self._client = client
+        self._from_ns = from_ns
+        self.all = []
+
+    def deliveries(self):
+        return self._hear
+
+    def _hear(self, event):
+        if event[2].name == self._client and event[1].name != self._client and event[0] >= self._from_ns:
+            self.all.append((event[0] - self._from_ns, type(event[4]).__name__))
+
+
+async def with_history(thread):
+    await thread.mmap(10 * PAGE, address=BASE)
+    await thread.touch(BASE + 9 * PAGE)
+
+
+async def with_zero_page(thread):
+    await with_history(thread)
+    await thread.touch(BASE, write=False)
+
+
+async def late_write(thread):
+    await wait_until(thread, START_NS)
+    await thread.touch(BASE)
+
+
+def asked(policy, set_up):
+    """Return what a write to the first page asks, from the walk that faults to the end of the fault."""
+    requests = Requests("cpu0", START_NS)
+    machine, _ = played(late_write, policy=policy, set_up=set_up, observers=[requests])
+    assert_settled(machine)
+    return requests.all
+
+
+CLASSIC = [
+    (0, "ReadPte"),  # the walk
+    (250, "DownRead"),  # A2
+    (256, "FindVma"),  # A3
+    (297, "ReadPmd"),  # A6
+    (298, "ReadPte"),  # A7
+    (639, "LockPte"),  # A9, after A8: allocate and clear a page
+    (725, "SetPte"),  # A11, after A10
+    (725, "UnlockPte"),
+    (725, "UpRead"),  # A12
+    (831, "ReadPte"),  # the access once more
+]
+SPF = [
+    (0, "ReadPte"),
+    (250, "GetVma"),  # C1
+    (411, "ReadPmd"),  # C8, with irqs off
+    (412, "ReadPte"),
+    (416, "ReadSequence"),  # C9
+    (760, "ReadSequence"),  # C12.i, after C11: allocate
+    (761, "ReadPmd"),  # C12.ii
+    (762, "TrylockPte"),  # C12.iii
+    (768, "ReadSequence"),  # C12.iv
+    (852, "SetPte"),  # C14, after C13
+    (852, "UnlockPte"),
+    (858, "PutVma"),  # C15
+    (958, "ReadPte"),
+]
+PER_VMA = [
+    (0, "ReadPte"),
+    (250, "WalkVmas"),  # H1
+    (290, "VmaStartRead"),
+    (296, "ReadPmd"),  # H3: the ordinary fault code
+    (297, "ReadPte"),
+    (638, "LockPte"),
+    (724, "SetPte"),
+    (724, "UnlockPte"),
+    (730, "VmaEndRead"),
+    (830, "ReadPte"),
+]
+
+
+@pytest.mark.parametrize(("policy", "steps"), [("classic", CLASSIC), ("spf-v9", SPF), ("per-vma", PER_VMA)])
+def test_a_first_write(policy, steps):
+    assert asked(policy, with_history) == steps
+
+
+@pytest.mark.parametrize(
+    ("policy", "locks"), [("classic", "LockPte"), ("spf-v9", "TrylockPte"), ("per-vma", "LockPte")]
+)
+def test_a_write_to_the_zero_page_clears_the_entry_flushes_and_sets_it_anew_under_the_lock(policy, locks):
+    said = [request for _, request in asked(policy, with_zero_page)]
+    begin = said.index(locks) + (2 if policy == "spf-v9" else 1)
+    assert said[begin : begin + 4] == ["SetPte", "FlushTlb", "SetPte", "UnlockPte"]
+
+
+def test_a_speculation_walks_and_commits_with_irqs_off():
+    heard = Heard(IrqDisable)
+    played(late_write, policy="spf-v9", set_up=with_history, observers=[heard])
+    paths = [disable.path for at_ns, _, disable in heard.all if at_ns >= START_NS]
+    assert paths == ["page table walk", "pte_map_lock"]
+
+
+# --- a collapse -------------------------------------------------------------------------------------------------------
+
+
+async def huge_area(thread):
+    await thread.mmap(PMD, address=BASE)
+    await thread.madvise_hugepage(BASE, PMD)
+    await thread.touch(BASE + 9 * PAGE)
+    await thread.touch(BASE + 3 * PAGE, write=False)
+
+
+def collapse(policy):
+    """Return what khugepaged asks from its first scan on until it naps again, and what it tells."""
+    requests, done = Requests("khugepaged", MS), Heard(CollapseDone)
+    played(
+        lambda thread: wait_until(thread, 1.5 * MS),
+        policy=policy,
+        set_up=huge_area,
+        collapse_ms=1,
+        observers=[requests, done],
+    )
+    return requests.all, done.all
+
+
+SCAN = [
+    (0, "NextScanRange"),
+    (40, "DownRead"),  # E0
+    (146, "FindVma"),
+    (286, "ReadPmd"),
+    (386, "ScanPtes"),
+    (466, "UpRead"),
+    (472, "AllocPages"),  # E1
+    (703, "DownWrite"),  # E2
+    (709, "FindVma"),
+    (750, "ReadPmd"),
+]
+CLEAR = ["PmdLock", "ClearPmd", "FlushTlb", "FlushIpi"]  # E4
+COPY = [
+    "PmdUnlock",
+    "LockPte",  # E5
+    "ScanPtes",
+    "UnlockPte",
+    "LockPte",  # E7, after the copy
+    "ZapPtes",
+    "UnlockPte",
+    "FreePages",
+    "PmdLock",  # E8
+    "InstallHuge",
+    "PmdUnlock",
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "begin", "synchronize", "end"),
+    [
+        ("classic", [], [], []),
+        ("spf-v9", ["VmWriteBegin"], [], ["VmWriteEnd"]),
+        ("per-vma", ["VmaStartWrite"], ["SyncIpi"] * 2, []),
+    ],
+)
+def test_a_collapse(policy, begin, synchronize, end):
+    asked_for, _ = collapse(policy)
+    assert asked_for[: len(SCAN)] == SCAN
+    assert [request for _, request in asked_for[len(SCAN) :]] == [
+        *begin,
+        *CLEAR,
+        *synchronize,
+        *COPY,
+        *end,
+        "UpWrite",
+    ]
+
+
+def test_a_collapse_takes_its_time():
+    asked_for, ((at_ns, who, done),) = collapse("classic")
+    copied_ns = next(ns for ns, request in reversed(asked_for) if request == "LockPte")
+    isolated_ns = next(ns for ns, request in asked_for if request == "UnlockPte")
+    assert copied_ns - isolated_ns == 90_136
+    assert (who, done.address, done.status) == ("khugepaged", BASE, "succeeded")
+    assert done.duration == at_ns - MS - 40
+    assert done.duration == 94_460
