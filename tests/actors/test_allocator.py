@@ -46,9 +46,17 @@ class Zone:
         before = len(probe.heard)
         self.engine.stop = None
         for message in messages:
-            probe.say(self.engine.now_ns, self.allocator, message)
+            probe.say(self.engine.now_ns, self.allocator, message, tag=cpu + 7)
         run_inline(self.engine)
+        for _, tag, answer in probe.heard:
+            assert tag == (0 if type(answer) in (DrainPages, Sigkill) else cpu + 7)
         return probe.answers()[before:]
+
+    def took(self, message, cpu=0):
+        """Say the message; return how long its answer took, in ns."""
+        began_ns = self.engine.now_ns
+        self.ask(message, cpu=cpu)
+        return self.cpus[cpu].heard[-1][0] - began_ns
 
     def take(self, count, *, order=0, memalloc=False):
         (answer,) = self.ask(AllocPages(order=order, count=count, memalloc=memalloc))
@@ -178,6 +186,55 @@ def test_the_page_cache_is_taken_from_the_zone_at_the_start():
     assert zone.allocator.free_pages == PAGES
 
 
+def test_watermarks_tell_their_level_at_the_exact_page():
+    zone = Zone()
+    zone.take(PAGES - HIGH)
+    assert zone.crossings() == []
+    zone.take(1)
+    assert zone.heard.of(Watermark) == [Watermark(name="high", below=True, free=HIGH - 1)]
+    zone.take(HIGH - 1 - LOW)
+    assert len(zone.crossings()) == 1
+    zone.take(1)
+    assert zone.heard.of(Watermark)[1:] == [Watermark(name="low", below=True, free=LOW - 1)]
+
+
+def test_a_section_under_the_zone_lock_costs_by_the_block_and_an_empty_one_as_one():
+    zone = Zone(memory_mib=5)
+    machine = zone.machine
+    first_ns = zone.took(AllocPages(order=0, count=1, memalloc=False))
+    base_ns = machine.atomic_ns + machine.zone_lock_ns
+    assert first_ns == machine.transfer_ns(-1, 0) + base_ns + machine.zone_page_ns
+    assert zone.took(AllocPages(order=0, count=31, memalloc=False)) == base_ns + 31 * machine.zone_page_ns
+    (huge,) = zone.take(1, order=9).pfns
+    assert zone.took(FreePages(order=9, pfns=(huge,))) == base_ns + machine.zone_page_ns
+    assert zone.counted("pgalloc_normal") == 1 + 31 + 512
+    assert zone.counted("pgfree") == 512
+    zone.take(5 * PAGES)
+    zone.take(5 * PAGES)
+    assert zone.took(AllocPages(order=0, count=9, memalloc=False)) == base_ns + machine.zone_page_ns
+
+
+@pytest.mark.parametrize(("cached_mib", "pages"), [(0, 0), (1, RECLAIM_BATCH)])
+def test_direct_reclaim_takes_at_least_one_pages_time_and_frees_what_it_says(cached_mib, pages):
+    zone = Zone(memory_mib=2, page_cache_mib=cached_mib)
+    free, cached = zone.allocator.free_pages, zone.allocator.page_cache_pages
+    assert zone.took(DIRECT_RECLAIM) == max(pages, 1) * zone.machine.reclaim_page_ns
+    assert zone.allocator.free_pages == free + pages
+    assert zone.allocator.page_cache_pages == cached - pages
+    assert zone.counted("pgsteal_direct") == pages
+    assert zone.counted("pgsteal_kswapd") == 0
+
+
+def test_kswapd_is_woken_once_and_works_a_round_later():
+    zone = Zone(memory_mib=2, page_cache_mib=1)
+    zone.take(zone.allocator.free_pages - zone.allocator.watermarks.low_pages)
+    began_ns = zone.engine.now_ns
+    zone.ask(*[AllocPages(order=0, count=1, memalloc=False)] * 2)
+    stolen = [(at_ns, told) for at_ns, _, told in zone.heard.all if getattr(told, "name", "") == "pgsteal_kswapd"]
+    round_ns = RECLAIM_BATCH * zone.machine.reclaim_page_ns
+    assert stolen == [(began_ns + round_ns, VmEvent(name="pgsteal_kswapd", count=RECLAIM_BATCH))]
+
+
 # --- the OOM killer --------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +253,29 @@ def test_out_of_memory_drains_every_cpu_first_and_kills_nobody_when_that_helps()
     assert zone.cpus[0].answers()[-1] == OomHandled(killed=False)
     assert zone.heard.of(OomKill) == []
     assert zone.allocator.free_pages == MIN + 3
+
+
+def test_the_order_to_drain_is_an_ipi_and_the_answer_comes_with_the_last_list():
+    zone, taken = exhausted(cpus=2)
+    began_ns = zone.engine.now_ns
+    zone.ask(OUT_OF_MEMORY)
+    assert [probe.heard[-1][0] for probe in zone.cpus] == [began_ns + zone.machine.ipi_delivery_ns] * 2
+    zone.ask(PagesDrained(pfns=taken[:1]))
+    assert type(zone.cpus[0].answers()[-1]) is DrainPages
+    zone.ask(PagesDrained(pfns=()), cpu=1)
+    assert zone.cpus[0].heard[-1] == (zone.engine.now_ns, 7, OomHandled(killed=False)), "one page above min will do"
+    zone.ask(PagesDrained(pfns=taken[1:2]), cpu=1)
+    assert zone.allocator.free_pages == MIN + 2, "a list that comes late is taken too"
+
+
+def test_memory_that_ends_a_second_time_is_drained_anew():
+    zone, taken = exhausted(cpus=2)
+    for pfns in (taken[:1], taken[1:2]):
+        zone.ask(OUT_OF_MEMORY)
+        zone.ask(PagesDrained(pfns=pfns))
+        assert type(zone.cpus[0].answers()[-1]) is DrainPages, "the other CPU's list is still to come"
+        zone.ask(PagesDrained(pfns=()), cpu=1)
+        assert zone.cpus[0].answers()[-1] == OomHandled(killed=False)
 
 
 def test_when_draining_gives_nothing_the_process_is_killed_on_every_cpu():
@@ -223,11 +303,16 @@ def test_only_one_calls_the_killer_at_a_time_and_only_once():
 
 def test_the_wait_for_graph_names_the_cpus_that_have_not_drained():
     zone, _ = exhausted(cpus=2)
+    began_ns = zone.engine.now_ns
     zone.ask(OUT_OF_MEMORY)
     zone.ask(PagesDrained(pfns=()))
-    holder = zone.allocator.holder(zone.cpus[0], 1)
+    holder = zone.allocator.holder(zone.cpus[0], 7)
     assert (holder.resource, holder.names) == ("drain_all_pages", ("probe1",))
-    assert zone.allocator.holder(zone.cpus[1], 1) is None
+    assert (holder.since_ns, holder.why) == (began_ns, "have not drained their per-CPU lists")
+    assert zone.allocator.holder(zone.cpus[1], 8) is None
+    assert zone.allocator.holder(zone.cpus[0], 8) is None
+    zone.ask(PagesDrained(pfns=()), cpu=1)
+    assert zone.allocator.holder(zone.cpus[0], 7) is None
 
 
 def test_nobody_waits_for_the_allocator_without_a_drain():

@@ -7,7 +7,7 @@ from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from protocols.mmap_sem import MMAP_SEM_ACQUIRED
 from protocols.scenario import Bounds
-from protocols.tlb import LeaveMm
+from protocols.tlb import FlushIpi, LeaveMm, SyncIpi
 from protocols.tracepoints import IpiDone, IpiSend, IpiServed, RecordDone
 from tests.accounting import assert_settled
 from tests.actors.scenes import PAGE, Delivered, Heard, played, scene, spent, wait_until
@@ -60,6 +60,48 @@ def test_an_ipi_shifts_a_computation_by_exactly_the_handlers_time(ns):
     assert ends[0] - ends[1] == HANDLER_NS + FLUSH_PAGE_NS
     (served,) = (served for _, who, served in heard.all if type(served) is IpiServed)
     assert served.sender == 0
+
+
+async def synchronize_at_5_us(thread):
+    await thread.compute(5_000)
+    await thread.cpu.synchronize()
+
+
+@pytest.mark.parametrize("kind", ["flush", "sync"])
+def test_an_ipi_that_is_served_tells_what_it_was_and_what_it_took(kind):
+    heard, left = Heard(IpiServed), Delivered(FlushIpi, SyncIpi)
+    sender, cost_ns = {"flush": (flush(5_000), HANDLER_NS + FLUSH_PAGE_NS), "sync": (synchronize_at_5_us, HANDLER_NS)}[
+        kind
+    ]
+    played(sender, computing(60_000), costs=COSTS, observers=[heard, left])
+    ((arrived_ns, _, _),) = left.all
+    assert heard.all == [
+        (
+            arrived_ns,
+            "cpu1",
+            IpiServed(sender=0, kind=kind, arrived_at=arrived_ns, delayed=0, reason="at once", duration=cost_ns),
+        )
+    ]
+
+
+def test_an_ipi_in_the_middle_of_a_walk_waits_for_its_end():
+    """A page table walk is one instruction."""
+    reasons = set()
+    for late_ns in range(0, 400, 20):
+        heard, shared = Heard(IpiServed), Shared()
+
+        async def flush_late(thread, late_ns=late_ns):
+            await wait_until(thread, 50_000 + late_ns)
+            await thread.cpu.flush_tlb(0, PAGE)
+
+        async def walk(thread, shared=shared):
+            await wait_until(thread, 51_800)
+            await thread.touch(shared.start)
+            await wait_until(thread, 60_000)
+
+        played(flush_late, walk, set_up=shared.set_up, costs=COSTS, observers=[heard])
+        reasons |= {served.reason for served in heard.of(IpiServed)}
+    assert {"at once", "irqs off in one instruction since 51800 ns"} <= reasons
 
 
 def test_the_handlers_time_counts_as_service_and_not_as_user_time():

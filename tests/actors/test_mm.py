@@ -24,6 +24,7 @@ from protocols.page_table import (
 from protocols.scenario import Bounds
 from protocols.scheduling import MUST_SLEEP, RETRY
 from protocols.stop import BoundExceeded
+from protocols.tracepoints import LockNeeded
 from protocols.vma import (
     NO_VMA,
     VMA_WRITE_LOCKED,
@@ -46,7 +47,7 @@ from protocols.vma import (
     VmaWalked,
     WalkVmas,
 )
-from tests.actors.scenes import BASE, PAGE, PMD, Probe
+from tests.actors.scenes import BASE, PAGE, PMD, Heard, Probe
 
 MAP = MmapRegion(address=BASE, length=10 * PAGE, readable=True, writable=True, kind=VmaKind.ANON)
 
@@ -85,6 +86,34 @@ def with_area():
     assert space.say(MAP) == [RegionMapped(address=BASE, merged=False)]
     space.mm.end_write_section()  # as the mmap's up_write does
     return space
+
+
+def test_it_is_called_mm_and_its_first_lock_sequence_is_no_fresh_vmas():
+    space = with_area()
+    assert space.mm.name == "mm"
+    assert space.mm.tree.find(BASE) is space.mm.vmas.tree.find(BASE)
+    (walked,) = space.say(WalkVmas(address=BASE))
+    assert not walked.writer, "a VMA that nobody has write-locked is not locked"
+
+
+def test_the_end_of_a_write_section_ends_every_per_vma_write_lock_and_no_later_one():
+    space = with_area()
+    for _ in range(2):
+        space.say(WRITE_LOCK)
+        assert space.say(WalkVmas(address=BASE))[0].writer
+        space.mm.end_write_section()
+        assert not space.say(WalkVmas(address=BASE))[0].writer
+
+
+def test_what_needs_mmap_sem_is_told_with_the_act_and_the_kind_of_lock():
+    space = AddressSpace()
+    heard = Heard(LockNeeded)
+    space.engine.observe(heard)
+    for write in (False, True):
+        space.mm.must_hold_mmap_sem(space.cpus[2], 5, "does what a test does", write=write)
+    assert [(told.lock, told.owner, told.tag, told.act, told.write) for told in heard.of(LockNeeded)] == [
+        ("mmap_sem", "probe2", 5, "does what a test does", write) for write in (False, True)
+    ]
 
 
 # --- PMD entries -----------------------------------------------------------------------------------------------------

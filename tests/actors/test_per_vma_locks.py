@@ -3,9 +3,11 @@
 import pytest
 
 from kactors.kernel.accounting import Spent
+from protocols.host import StealCpu
+from protocols.roles import said_by
 from protocols.tracepoints import CollapseDone, FaultDone, MmapSemWait, SyscallDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, scene, spent, wait_until
+from tests.actors.scenes import BASE, PAGE, PMD, Heard, Probe, played, scene, spent, wait_until
 
 MS = 1_000_000
 SLOW_ZEROING = {"clear_page_ns": MS, "slice_ns": 10 * MS}
@@ -107,6 +109,37 @@ def test_a_fault_under_a_writer_aborts_and_waits_for_mmap_lock():
     read = [wait for wait in waits.of(MmapSemWait) if not wait.write]
     assert (read[-1].slept, read[-1].wait > 0.8 * MS) == (True, True)
     assert_settled(machine)
+
+
+class Hypervisor(Probe):
+    """Takes a CPU away between two instructions."""
+
+    role = "host"
+    says = said_by("host")
+
+
+def test_every_fault_is_counted_once_wherever_a_writer_comes_between_walk_and_lock():
+    """The VMA is owned by a writer by then: an abort; or has left the tree: a miss, and the walk begins anew."""
+    names = set()
+
+    async def unmap(thread):
+        await wait_until(thread, 50_000)
+        await thread.munmap(BASE, 5 * PAGE)
+
+    async def fault_at_49_us(thread):
+        await wait_until(thread, 49_000)
+        await thread.touch(BASE)
+
+    for until_ns in range(50_000, 51_000, 50):
+        machine = scene(unmap, fault_at_49_us, policy="per-vma", set_up=with_history)
+        hypervisor = Hypervisor(machine.system.engine, 2)
+        hypervisor.say(49_330, machine.system.cpus[1], StealCpu(duration=until_ns - 49_330))
+        result = machine.run()
+        counts = vmstat(result)
+        names |= set(counts)
+        assert sum(counts.values()) - counts.get("vma_lock_miss", 0) == result.counters.faults
+        assert_settled(machine)
+    assert names == {"vma_lock_retry", "vma_lock_success", "vma_lock_abort", "vma_lock_miss"}
 
 
 def test_new_readers_stay_out_while_a_writer_waits_for_the_old_ones():

@@ -251,7 +251,9 @@ def test_the_lock_is_told_with_its_place_and_its_owner():
     table.engine.observe(locks)
     table.say(LockPte(index=0), UNLOCK_PTE)
     table.say(TrylockPte(index=0), cpu=1)
-    assert [(type(told), told.lock, told.place, told.owner, told.tag) for told in (entry[2] for entry in locks.all)] == [
+    assert [
+        (type(told), told.lock, told.place, told.owner, told.tag) for told in (entry[2] for entry in locks.all)
+    ] == [
         (LockAcquired, "pte_lock", table.ptl.id, "probe0", 7),
         (LockReleased, "pte_lock", table.ptl.id, "probe0", 7),
         (LockAcquired, "pte_lock", table.ptl.id, "probe1", 8),

@@ -81,7 +81,7 @@ def test_each_access_needs_its_own_right(write, rights):
     assert not SpfV9().access_permitted(changed(GOOD, **{rights: False}), write=write)
 
 
-# --- what changes meanwhile, caught by the check that is left -----------------------------------------------------------
+# --- what changes meanwhile, caught by the check that is left ---------------------------------------------------------
 
 
 def aborts(policy, change, **options):

@@ -79,6 +79,17 @@ def test_the_pte_lock_is_tried_or_without_that_check_waited_for(policy, asked):
     assert delivered.all[-1][2] == asked(index=0)
 
 
+def test_where_nobody_looks_nothing_has_changed():
+    async def protect_elsewhere(thread):
+        await thread.compute(50_000)
+        await thread.mprotect(BASE + 5 * PAGE, PAGE, writable=False)
+
+    policy = "spf-v9-without-sequence_recheck+first_vma_check+last_vma_check"
+    costs = {"clear_page_ns": 100_000}
+    _, result = played(one_write, protect_elsewhere, policy=policy, set_up=with_history, costs=costs)
+    assert (result.fault_paths["spf"], result.transient.wasted) == (1, 0)
+
+
 async def protect(thread):
     await thread.mprotect(BASE, PAGE, writable=False)
 
@@ -100,9 +111,7 @@ def test_a_collapse_is_such_a_writer_too(policy, waits):
         await thread.touch(BASE)
 
     delivered = Delivered(VmaStartWrite)
-    played(
-        lambda thread: wait_until(thread, 3e6), policy=policy, set_up=huge, collapse_ms=1, observers=[delivered]
-    )
+    played(lambda thread: wait_until(thread, 3e6), policy=policy, set_up=huge, collapse_ms=1, observers=[delivered])
     last = delivered.all[-1][2]
     assert (last.start, last.end, last.wait) == (BASE, BASE + PMD, waits)
 

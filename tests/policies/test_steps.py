@@ -1,6 +1,6 @@
 """One fault of each policy and one collapse, step by step and to the nanosecond, with nobody in the way.
 
-What is said to whom, in this order, is the protocol (the letters are its steps); when it is said is what the steps cost.
+What is said to whom, in this order, is the protocol (the letters are its steps); when it is said is what they cost.
 """
 
 import pytest
