@@ -6,11 +6,13 @@ all of the server, so a new message is never wrongly independent. ``tests/checke
 declarations against the actors themselves, in every state that searches come to.
 
 What an observer judges is memory too: tracepoints that name the same page, frame, area, table or lock do not commute.
+Of a user's own nobody knows what it relates: unless it declares that, nothing commutes of all that it hears.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, get_args
 
@@ -18,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from kactors.checker.automata import Vocabulary
 from kactors.checker.space import STORES, Happening
+from kactors.checker.watching import is_ours
 from kactors.engine.observer import Observer
 from protocols import allocation, mmap_sem, page_table, tlb, vma
 from protocols.base import Message, Unit
@@ -120,6 +123,7 @@ class Dependence:
         self._vocabulary = vocabulary
         self._clients = frozenset(clients)
         self._observers = observers
+        self._unknown = {number for number, observer in enumerate(observers) if not _declares(type(observer))}
         self._effects: dict[Any, int] = {}
         self._touches: list[dict[Any, int]] = []
         self._numbers: dict[frozenset[Touch], int] = {}
@@ -181,10 +185,18 @@ class Dependence:
             for who, tracepoint in self._vocabulary.tellings[telling]:
                 yield from judged_memory(who, tracepoint)
                 for number, observer in enumerate(self._observers):
+                    if number in self._unknown and type(tracepoint) in observer.tracepoints():
+                        yield ("sum", number), WRITE
                     if type(tracepoint) in observer.adds:
                         yield ("sum", number), COUNT
                     if type(tracepoint) in observer.takes:
                         yield ("sum", number), READ
+
+
+def _declares(kind: type[Observer]) -> bool:
+    """Return whether it is known what an observer relates: it is one of kactors, or a user's that says so itself."""
+    own = itertools.takewhile(lambda each: not is_ours(each), kind.__mro__)
+    return is_ours(kind) or any(not vars(each).keys().isdisjoint(("adds", "takes")) for each in own)
 
 
 def _strongest(touches: Iterable[Touch]) -> dict[Any, int]:

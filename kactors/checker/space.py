@@ -15,7 +15,7 @@ from typing import Any
 
 from kactors.checker.automata import Automata, Step
 from kactors.checker.origin import Origin
-from kactors.checker.watching import Watch
+from kactors.checker.watching import Watch, is_ours
 from protocols.scheduling import Dispatch, StartThread
 from protocols.stop import AnyStop, Deadlock, Quiescent
 from protocols.tlb import JoinMm, MmJoined
@@ -114,7 +114,9 @@ class Space:
         self._origin = origin
         workers = [user for user in origin.system.users if user.number]
         self._threads = {user.cpu.id: user.number for user in workers}
-        self.alike = tuple(sorted(self._threads)) if origin.system.workload.interchangeable else ()
+        # A user's own property may tell CPUs apart.
+        alike = origin.system.workload.interchangeable and all(is_ours(type(each)) for each in origin.observers)
+        self.alike = tuple(sorted(self._threads)) if alike else ()
         self.start = self._same(State(self.automata.first, queues, self.watch.first, None))
         self.first = self._to_the_barrier(self.start)
 

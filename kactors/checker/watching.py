@@ -13,6 +13,11 @@ from kactors.engine.observer import Observer
 from protocols.stop import AnyStop
 
 
+def is_ours(kind: type[object]) -> bool:
+    """Return whether a class is one of kactors, of which it is known what matters to it; no user's own."""
+    return kind.__module__.startswith("kactors.")
+
+
 class Watch:
     """All observers of a search.
 

@@ -20,7 +20,9 @@ class Observer:
     """Hears what it subscribes to. A returned finding stops the run.
 
     A search takes it that the order of two tracepoints matters to an observer only where both name the same page,
-    frame, area, table or lock. One that keeps a sum over different things says so:
+    frame, area, table or lock. One that keeps a sum over different things says so. Of a user's own class a search
+    takes it that the order of all that it hears matters, unless the class sets ``adds`` or ``takes``, if only to
+    ``frozenset()``: then it is judged as the others are, and the search has fewer orders to go through.
 
     Attributes:
         adds: tracepoints that may raise the sum.
