@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kactors.checker.frozen import Frozen, freeze
+from kactors.checker.frozen import Frozen, freeze, freeze_classes
 from kactors.checker.origin import Origin
 from kactors.engine.client import Client
 from kactors.engine.errors import UsageError
@@ -165,7 +165,8 @@ class Automata:
     def _shared_state(self) -> Frozen:
         """Return what all copies of the actors have in common: nobody could follow its changes."""
         system = self._origin.system
-        return freeze((vars(system.policy), vars(system.workload)))
+        shared = (system.policy, system.workload)
+        return [(freeze(vars(thing)), freeze_classes(thing)) for thing in shared]
 
     def _root(self, actor: Any, born: int | None = None) -> int:
         node = Node(actor.id, self._first_born if born is None else born, None, None, waits=_waits(actor))

@@ -19,8 +19,8 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 
 from kactors.checker.automata import Vocabulary
+from kactors.checker.frozen import is_ours
 from kactors.checker.space import STORES, Happening
-from kactors.checker.watching import is_ours
 from kactors.engine.observer import Observer
 from protocols import allocation, mmap_sem, page_table, tlb, vma
 from protocols.base import Message, Unit

@@ -7,6 +7,7 @@ change (profile, policy, workload), what only time depends on (cache lines), and
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import types
@@ -40,6 +41,7 @@ ITERATORS: tuple[type, ...] = (
     reversed,
     type(reversed([])),
 )
+PLAIN = (int, float, str, bytes, types.NoneType, tuple, list, dict, set, frozenset, deque)
 SUSPENDED = (types.CoroutineType, types.GeneratorType)
 
 Frozen = Any
@@ -52,6 +54,24 @@ def freeze(thing: object) -> Frozen:
         TypeError: something holds a kind of object that the walk does not know.
     """
     return _Walk(thing).value(thing, is_root=True)
+
+
+def is_ours(kind: type[object]) -> bool:
+    """Return whether a class is one of kactors, of which it is known what it does; no user's own."""
+    return kind.__module__.startswith("kactors.")
+
+
+def freeze_classes(thing: object) -> Frozen:
+    """Return the plain data that a user's own classes hold for all of their objects: no copy of these has its own."""
+    held: list[Frozen] = []
+    for kind in type(thing).__mro__:
+        if kind is object or is_ours(kind):
+            continue
+        for name, value in vars(kind).items():
+            # What the walk does not know (a regular expression, say) is no memory.
+            with contextlib.suppress(TypeError):
+                held.append((name, freeze(value) if isinstance(value, PLAIN) and name[:2] != "__" else None))
+    return held
 
 
 class _Walk:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kactors.checker.automata import Automata, Step
+from kactors.checker.frozen import is_ours
 from kactors.checker.origin import Origin
-from kactors.checker.watching import Watch, is_ours
+from kactors.checker.watching import Watch
 from protocols.scheduling import Dispatch, StartThread
 from protocols.stop import AnyStop, Deadlock, Quiescent
 from protocols.tlb import JoinMm, MmJoined

@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kactors.checker.automata import Vocabulary
-from kactors.checker.frozen import Frozen, freeze
+from kactors.checker.frozen import Frozen, freeze, freeze_classes
 from kactors.checker.origin import hear_all
+from kactors.engine.errors import UsageError
 from kactors.engine.observer import Observer
 from protocols.stop import AnyStop
-
-
-def is_ours(kind: type[object]) -> bool:
-    """Return whether a class is one of kactors, of which it is known what matters to it; no user's own."""
-    return kind.__module__.startswith("kactors.")
 
 
 class Watch:
@@ -27,6 +23,9 @@ class Watch:
 
     Attributes:
         first: their first state.
+
+    Raises:
+        UsageError: a property holds what cannot be copied or compared, or changes what all of its copies share.
     """
 
     def __init__(self, observers: tuple[Observer, ...], vocabulary: Vocabulary) -> None:
@@ -36,6 +35,9 @@ class Watch:
         self._heard: dict[tuple[int, int], tuple[int, AnyStop | None]] = {}
         self._ways: dict[int, tuple[int, int]] = {}
         self._judged: dict[int, AnyStop | None] = {}
+        for observer in observers:
+            _check_plain(observer)
+        self._kept = [freeze_classes(observer) for observer in observers]
         self.first = self._number(observers)
 
     def hear(self, state: int, telling: int) -> tuple[int, AnyStop | None]:
@@ -75,6 +77,12 @@ class Watch:
     def _hear(self, state: int, telling: int) -> tuple[int, AnyStop | None]:
         observers = copy.deepcopy(self._states[state])
         finding: Any = hear_all(observers, list(self._vocabulary.tellings[telling]))
+        for observer, kept in zip(observers, self._kept, strict=True):
+            if freeze_classes(observer) != kept:
+                raise UsageError(
+                    f"property {_name(observer)} has changed an attribute of its class, which all copies share: what "
+                    "it remembers must lie in attributes that __init__ gives to the object (self.seen = {})"
+                )
         return self._number(observers), finding
 
     def _number(self, observers: tuple[Observer, ...]) -> int:
@@ -84,3 +92,18 @@ class Watch:
             number = self._known[key] = len(self._states)
             self._states.append(observers)
         return number
+
+
+def _name(observer: Observer) -> str:
+    return str(getattr(observer, "name", type(observer).__name__))
+
+
+def _check_plain(observer: Observer) -> None:
+    """Refuse one that a search cannot follow."""
+    try:
+        freeze(copy.deepcopy(observer))
+    except TypeError as error:
+        raise UsageError(
+            f"property {_name(observer)}: a search copies and compares what it remembers, so that must be plain data "
+            f"(ints, strings, lists, dicts, sets): {error}"
+        ) from error

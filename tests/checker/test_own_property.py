@@ -10,6 +10,7 @@ import pytest
 from kactors.checker.search import make_strategy
 from kactors.checker.strategies.strategy import Budget
 from kactors.checker.subject import Subject
+from kactors.engine.errors import UsageError
 from kactors.engine.observer import Finding, Hearing
 from kactors.observers.properties import Property
 from kactors.observers.properties.store_lost import StoreLost
@@ -86,3 +87,31 @@ def test_cpus_are_not_exchanged_under_a_property_that_may_tell_them_apart():
     )
     assert ours.space.alike
     assert not mine.space.alike
+
+
+class OfTheClass(InOrder):
+    """What it remembers is not its own."""
+
+    seen: ClassVar[list[str]] = []
+
+    def _loaded(self, _at_ns: int, who: str, _loaded: UserLoad) -> Finding:
+        self.seen.append(who)
+        return None
+
+
+class NotPlain(InOrder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = (line for line in ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (OfTheClass, "property in_order has changed an attribute of its class"),
+        (NotPlain, "property in_order: a search copies and compares what it remembers, .*generator"),
+    ],
+)
+def test_a_property_that_a_search_cannot_follow_is_refused(kind: type[Property], message: str):
+    with pytest.raises(UsageError, match=message):
+        found(kind)

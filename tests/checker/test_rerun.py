@@ -71,8 +71,19 @@ class Counting(SpfV9):
         return await super().fault(cpu, address, write=write)
 
 
-def test_a_policy_that_keeps_state_is_refused():
-    searched = Subject(Scenario(machine="small"), workload=Scene(store(0), store(1)), policy=Counting())
+class CountingTogether(SpfV9):
+    """The same in a variable of the class."""
+
+    seen: ClassVar[dict[int, int]] = {}
+
+    async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
+        self.seen[address] = self.seen.get(address, 0) + 1
+        return await super().fault(cpu, address, write=write)
+
+
+@pytest.mark.parametrize("policy", [Counting, CountingTogether])
+def test_a_policy_that_keeps_state_is_refused(policy: type[SpfV9]):
+    searched = Subject(Scenario(machine="small"), workload=Scene(store(0), store(1)), policy=policy())
     with pytest.raises(UsageError, match=r"the policy or the workload has changed in cpu\d's step"):
         list(schedules(searched, 1))
 
