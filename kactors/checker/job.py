@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from weakref import ref
 
 from kactors.checker.covered import Covered
 from kactors.checker.pieces import WHOLE, Explorer, is_over, plan
 from kactors.checker.search import Search, make_strategy, tell_search, telling
 from kactors.checker.slices import Slices
 from kactors.checker.smaller import seek_smallest
-from kactors.checker.strategies.strategy import STEPS_MAX, Budget
+from kactors.checker.strategies.strategy import STEPS_MAX, Budget, Strategy
 from kactors.checker.subject import Subject
 from kactors.observers.properties import PROPERTIES, all_properties, load_property
 from protocols.scenario import Scenario
@@ -71,57 +72,82 @@ class Watch:
     Attributes:
         stopped: the user has had enough, or the time is up.
         show: is told what is covered.
-        made: is told of each subject: its space grows while it is searched.
     """
 
     stopped: Callable[[], bool] = lambda: False
     show: Callable[[Covered], None] = lambda _covered: None
-    made: Callable[[Subject], None] = lambda _subject: None
 
 
-def searching(job: Job, watch: Watch) -> Slices[Covered]:
-    """Search in slices, and return what was covered.
+class Searching:
+    """A search in this process.
 
     Args:
         job: what is searched; its ``until_s`` is for whoever has a clock, and asks it in ``watch.stopped``.
         watch: asked whether to stop, told how far it is.
-
-    Raises:
-        UsageError: the scenario cannot be searched.
     """
-    if job.strategy in WHOLE:
-        return (yield from search_whole(job, watch))
-    total = Covered()
 
-    def made() -> Subject:
-        subject = job.subject()
-        watch.made(subject)
+    def __init__(self, job: Job, watch: Watch) -> None:
+        self._job = job
+        self._watch = watch
+        self._total = Covered()
+        self._explorer = job.explorer(watch.stopped, self._subject)
+        self._strategy: Strategy | None = None
+        self._subjects: list[ref[Subject]] = []
+
+    def slices(self) -> Slices[Covered]:
+        """Search in slices, and return what was covered.
+
+        Raises:
+            UsageError: the scenario cannot be searched.
+        """
+        return self._whole() if self._job.strategy in WHOLE else self._piece_by_piece()
+
+    def so_far(self) -> Covered:
+        """Return schedules and steps so far, and the states that are held: those of walks are forgotten with them."""
+        schedules, steps = self._explorer.under_way()
+        if self._strategy is not None:
+            schedules, steps = self._strategy.schedules, self._strategy.moves
+        self._subjects = [subject for subject in self._subjects if subject() is not None]
+        held = [subject for each in self._subjects if (subject := each()) is not None]
+        return Covered(
+            schedules=self._total.schedules + schedules,
+            steps=self._total.steps + steps,
+            states=sum(subject.space.states for subject in held),
+        )
+
+    def forget(self) -> Slices[None]:
+        """Give back the memory that is still held, in slices; nothing can be searched any more."""
+        for each in self._subjects:
+            subject = each()
+            if subject is not None:
+                yield from subject.space.forget()
+
+    def _subject(self) -> Subject:
+        subject = self._job.subject()
+        self._subjects.append(ref(subject))
         return subject
 
-    explorer = job.explorer(watch.stopped, made)
-    for piece in plan(job.strategy, job.schedules_max):
-        total.add((yield from explorer.exploring(piece)))
-        watch.show(total)
-        if is_over(total, job.schedules_max, keep_going=job.keep_going):
-            break
-    return total
+    def _whole(self) -> Slices[Covered]:
+        job, subject = self._job, self._subject()
 
+        def expired() -> bool:
+            self._watch.show(self.so_far())
+            return self._watch.stopped()
 
-def search_whole(job: Job, watch: Watch) -> Slices[Covered]:
-    """Search by a strategy that is one piece, in slices."""
-    subject = job.subject()
-    watch.made(subject)
-    covered = Covered()
+        budget = Budget(job.schedules_max, job.steps_max, expired)
+        self._strategy = make_strategy(job.strategy, subject, budget, job.seed)
+        search = Search(subject, self._strategy, job.seed)
+        yield from search.slices(keep_going=job.keep_going)
+        return search.covered()
 
-    def expired() -> bool:
-        watch.show(replace(covered, schedules=made.schedules, steps=made.moves, states=subject.space.states))
-        return watch.stopped()
-
-    budget = Budget(job.schedules_max, job.steps_max, expired)
-    made = make_strategy(job.strategy, subject, budget, job.seed)
-    search = Search(subject, made, job.seed)
-    yield from search.slices(keep_going=job.keep_going)
-    return search.covered()
+    def _piece_by_piece(self) -> Slices[Covered]:
+        job, total = self._job, self._total
+        for piece in plan(job.strategy, job.schedules_max):
+            total.add((yield from self._explorer.exploring(piece)))
+            self._watch.show(total)
+            if is_over(total, job.schedules_max, keep_going=job.keep_going):
+                break
+        return total
 
 
 def told(job: Job, covered: Covered, *, shrunk: bool) -> Slices[Searched]:
@@ -139,5 +165,6 @@ def told(job: Job, covered: Covered, *, shrunk: bool) -> Slices[Searched]:
             where = yield from seek_smallest(*where, subject_of=job.subject, seed=job.seed)
         found = yield from telling(where[0], *where[1], shrunk=shrunk)
         found = found.model_copy(update={"shrunk_from": len(covered.finding[1])})
+        yield from where[0].space.forget()
     searched = tell_search(subject, covered, strategy=job.strategy, seed=job.seed, found=found)
     return searched.model_copy(update={"properties": job.properties})

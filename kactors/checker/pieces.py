@@ -17,7 +17,7 @@ from kactors.checker.search import WALKS, Search
 from kactors.checker.slices import Slices, finish
 from kactors.checker.strategies.exhaustive import POLL_POINTS, Exhaustive
 from kactors.checker.strategies.portfolio import FIRST_ROUND_MOVES, FIRST_ROUND_SCHEDULES, MEMBERS, Portfolio
-from kactors.checker.strategies.strategy import Budget, End
+from kactors.checker.strategies.strategy import Budget, End, Strategy
 from kactors.checker.subject import Subject
 
 PIECE_SCHEDULES = 2_048
@@ -85,6 +85,8 @@ class Explorer:
     keep_going: bool = False
     _search: Search | None = field(default=None, init=False)
     _steps: Iterator[End | None] = field(default=iter(()), init=False)
+    _at: tuple[Strategy, int, int] | None = field(default=None, init=False)
+    """Whose turn it is, and what is to be added to his schedules and moves for those of the piece."""
 
     def explore(self, piece: Piece) -> Covered:
         """Explore one piece."""
@@ -92,19 +94,30 @@ class Explorer:
 
     def exploring(self, piece: Piece) -> Slices[Covered]:
         """Explore one piece, in slices."""
-        return self._walk(piece) if piece.walks else self._go_on(piece)
+        covered = yield from self._walk(piece) if piece.walks else self._go_on(piece)
+        self._at = None
+        return covered
+
+    def under_way(self) -> tuple[int, int]:
+        """Return the schedules and the moves of the piece that is being explored."""
+        if self._at is None:
+            return 0, 0
+        strategy, schedules, moves = self._at
+        return strategy.schedules + schedules, strategy.moves + moves
 
     def _walk(self, piece: Piece) -> Slices[Covered]:
         subject, sum_ = self.subject(), Covered()
         budget = replace(self.budget, schedules=piece.count)
         for name in piece.walks:
             walk = WALKS[name](subject, budget, self.seed, piece.first)
+            self._at = walk, sum_.schedules, sum_.steps
             search = Search(subject, walk, self.seed)
             yield from search.slices(keep_going=self.keep_going)
             part = search.covered()
             sum_.add(replace(part, over=walk.schedules < piece.count and part.finding is None))
             if sum_.over or (sum_.finding and not self.keep_going):
                 break
+        yield from subject.space.forget()
         return sum_
 
     def _go_on(self, piece: Piece) -> Slices[Covered]:
@@ -116,6 +129,7 @@ class Explorer:
         search = self._search
         before = search.covered()
         search.outcomes = Counter()
+        self._at = search.strategy, -before.schedules, -before.steps
         over = yield from self._steps_of(search, before.steps + piece.count)
         now = search.covered()
         return replace(

@@ -90,7 +90,10 @@ def _find(
     search = Search(subject, make_strategy("portfolio", subject, BUDGET, seed), seed)
     yield from search.slices()
     found = search.finding
-    return (subject, found) if found is not None and same_finding(found[0], wanted[0]) else None
+    if found is not None and same_finding(found[0], wanted[0]):
+        return subject, found
+    yield from subject.space.forget()
+    return None
 
 
 def _numbers(workload: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -16,6 +16,7 @@ from typing import Any
 from kactors.checker.automata import Automata, Step
 from kactors.checker.frozen import is_ours
 from kactors.checker.origin import Origin
+from kactors.checker.slices import Slices
 from kactors.checker.watching import Watch
 from protocols.scheduling import Dispatch, StartThread
 from protocols.stop import AnyStop, Deadlock, Quiescent
@@ -183,6 +184,13 @@ class Space:
     def taken(self) -> dict[str, dict[str, int]]:
         """Return, for each actor's role, the messages that it took, with how many of its states took each."""
         return self.automata.taken()
+
+    def forget(self) -> Slices[None]:
+        """Forget all states, in slices, for good: they lead to each other, so that their memory is not freed else."""
+        while self._states:
+            _, state = self._states.popitem()
+            state.known.clear()
+            yield
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

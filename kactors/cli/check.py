@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from kactors.checker.covered import Covered
 from kactors.checker.job import Job, Watch, told
 from kactors.checker.schedules import check_moves, read_schedule
 from kactors.checker.search import STRATEGIES, tell_schedule
@@ -24,6 +25,8 @@ from kactors.checker.strategies.strategy import STEPS_MAX
 from kactors.cli.calling import Calling, connect_options
 from kactors.cli.commands import main
 from kactors.cli.progress import SearchBar
+from kactors.cli.remote import refuse_local_options
+from kactors.cli.remote_check import check_remote
 from kactors.cli.request import Overrides, build_scenario, untimed_options
 from kactors.cli.searching import search
 from kactors.engine.errors import UsageError
@@ -39,15 +42,16 @@ AT_LEAST_ONE = click.IntRange(min=1)
 
 
 def subject_options(command: Command) -> Command:
-    """Add the options that say what is searched; the command gets it as ``asked``, a job without limits."""
+    """Add the options that say what is searched; the command gets it as ``asked``, a job without limits.
+
+    Where it is to be searched comes as ``calling``.
+    """
 
     @functools.wraps(command)
     def gathered(*words: Any, scenario: str, properties: tuple[str, ...], calling: Calling, **given: Any) -> Any:
-        if calling.wanted:
-            raise UsageError("--connect: a service has no method that searches; leave it out to search in this process")
         overrides = {name: given.pop(name) for name in ("machine", "cpus", "threads", "policy", "seed", "settings")}
         asked = _scenario(scenario, overrides)
-        return command(*words, asked=Job(asked, properties, seed=asked.seed), **given)
+        return command(*words, asked=Job(asked, properties, seed=asked.seed), calling=calling, **given)
 
     options = (
         click.option("--policy", help="A fault policy, or FILE.py:CLASS for your own."),
@@ -73,7 +77,7 @@ def search_options(command: Command) -> Command:
     def gathered(*words: Any, asked: Job, seconds: float | None, **given: Any) -> Any:
         limits = {name: given.pop(name) for name in ("strategy", "steps_max", "schedules_max", "keep_going")}
         until_s = None if seconds is None else time.monotonic() + seconds
-        return command(*words, job=replace(asked, until_s=until_s, **limits), **given)
+        return command(*words, job=replace(asked, until_s=until_s, **limits), seconds=seconds, **given)
 
     options = (
         click.option("--strategy", type=click.Choice(list(STRATEGIES)), default="portfolio", show_default=True),
@@ -103,7 +107,9 @@ def search_options(command: Command) -> Command:
     "-j", "--processes", type=AT_LEAST_ONE, help="Processes, by default one a CPU; they do not change the result."
 )
 @click.option("--no-shrink", is_flag=True, help="Tell the finding as it was found.")
-def check(job: Job, processes: int | None, no_shrink: bool, as_json: bool) -> int:
+def check(
+    job: Job, seconds: float | None, calling: Calling, processes: int | None, no_shrink: bool, as_json: bool
+) -> int:
     """Search the interleavings of SCENARIO, a workload or a scenario's FILE.toml, for one that breaks something.
 
     Nothing takes time in a search: any message under way may be the next that is taken. Without limits it ends when
@@ -111,8 +117,13 @@ def check(job: Job, processes: int | None, no_shrink: bool, as_json: bool) -> in
     which prints what was covered.
     """
     with _on_interrupt() as interrupted, SearchBar(job.strategy) as bar:
-        covered = search(job, processes or os.cpu_count() or 1, Watch(interrupted, bar.show))
-    searched = finish(told(job, covered, shrunk=not no_shrink))
+        watch = Watch(interrupted, bar.show)
+        if calling.wanted:
+            refuse_local_options(processes=processes)
+            came: Searched | Covered = check_remote(calling, job, seconds, watch, shrunk=not no_shrink)
+        else:
+            came = search(job, processes or os.cpu_count() or 1, watch)
+    searched = came if isinstance(came, Searched) else finish(told(job, came, shrunk=not no_shrink))
     click.echo(_json(searched) if as_json else search_report(searched), nl=as_json)
     if searched.found is None and interrupted():
         return complain("interrupted", INTERRUPTED)
@@ -123,14 +134,25 @@ def check(job: Job, processes: int | None, no_shrink: bool, as_json: bool) -> in
 @click.argument("schedule")
 @click.argument("scenario")
 @subject_options
-def replay_schedule(schedule: str, asked: Job, as_json: bool) -> int:
+def replay_schedule(schedule: str, asked: Job, calling: Calling, as_json: bool) -> int:
     """Run a SCHEDULE of SCENARIO that `kactors check` has printed, and tell its story."""
+    need_this_process(calling)
     moves = read_schedule(asked.scenario, schedule)
     subject = asked.subject()
     check_moves(subject.space, moves)
     found = tell_schedule(subject, moves)
     click.echo(_json(found) if as_json else replay_report(found, asked.properties), nl=as_json)
     return FINDING if found.stop.finding else 0
+
+
+def need_this_process(calling: Calling) -> None:
+    """Refuse --connect where a service has no method for what is asked.
+
+    Raises:
+        UsageError: it is given.
+    """
+    if calling.wanted:
+        raise UsageError("--connect: a service searches, but it has no method for this; leave it out")
 
 
 def _scenario(word: str, overrides: dict[str, Any]) -> Scenario:

@@ -8,7 +8,8 @@ from kactors.checker.export.litmus import litmus
 from kactors.checker.export.promela import promela
 from kactors.checker.job import Job
 from kactors.checker.schedules import check_moves, read_schedule
-from kactors.cli.check import subject_options
+from kactors.cli.calling import Calling
+from kactors.cli.check import need_this_process, subject_options
 from kactors.cli.commands import main
 from kactors.engine.errors import UsageError
 
@@ -20,12 +21,13 @@ NO_SCHEDULE = "-"
 @click.argument("scenario")
 @subject_options
 @click.option("--format", "form", type=click.Choice(["litmus", "promela"]), required=True, help="What to write.")
-def export(schedule: str, form: str, asked: Job, as_json: bool) -> int:
+def export(schedule: str, form: str, asked: Job, calling: Calling, as_json: bool) -> int:
     """Write a SCHEDULE of SCENARIO that `kactors check` has printed for another tool, to standard output.
 
     litmus: the finding as a C litmus test for herd7, which asks the kernel's memory model whether it can happen there.
     promela: all of the scenario, for spin; SCHEDULE may be - then.
     """
+    need_this_process(calling)
     if as_json:
         raise UsageError("--json: what another tool reads has its own form; leave it out")
     if schedule == NO_SCHEDULE:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 
 from kactors.checker.covered import Covered
-from kactors.checker.job import Job, Watch, searching
+from kactors.checker.job import Job, Searching, Watch
 from kactors.checker.pieces import WHOLE, Explorer, Piece, add_up, plan
 from kactors.checker.search import WALKS
 from kactors.checker.slices import finish
@@ -35,7 +35,7 @@ def search(job: Job, processes: int, watch: Watch) -> Covered:
         UsageError: the scenario cannot be searched.
     """
     if processes == 1 or job.strategy in WHOLE:
-        return finish(searching(job, replace(watch, stopped=lambda: watch.stopped() or _is_late(job.until_s))))
+        return finish(Searching(job, replace(watch, stopped=lambda: watch.stopped() or _is_late(job.until_s))).slices())
     total = Covered()
     with ExitStack() as stack:
         parts = _parts(job, processes, watch, stack)

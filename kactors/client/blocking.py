@@ -17,6 +17,7 @@ from kactors.client.feeds import Feed
 from kactors.client.hub import Hub
 from kactors.client.job import Job
 from kactors.client.plans import Plan
+from kactors.client.search_plans import SearchPlans
 from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
 from protocols.result import Result
@@ -86,14 +87,26 @@ def _making(
     return method
 
 
+def _beginning(
+    plan: Callable[Concatenate[Plans, P], Plan[SearchPlans]],
+) -> Callable[Concatenate[Handle[Plans], P], BlockingSearch]:
+    """Make a method that returns a search."""
+
+    @functools.wraps(plan)
+    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> BlockingSearch:
+        return BlockingSearch(self.caller, self.caller.carry_out(plan(self.plans, *args, **kwargs)))
+
+    return method
+
+
 def _subscribing(
-    feed: Callable[Concatenate[SessionPlans, P], Feed],
-) -> Callable[Concatenate[BlockingSession, P], AbstractContextManager[BlockingEvents]]:
+    feed: Callable[Concatenate[Plans, P], Feed],
+) -> Callable[Concatenate[Handle[Plans], P], AbstractContextManager[BlockingEvents]]:
     """Make a method that returns a block of events."""
 
     @functools.wraps(feed)
     @contextmanager
-    def method(self: BlockingSession, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingEvents]:
+    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingEvents]:
         made, caller = feed(self.plans, *args, **kwargs), self.caller
         caller.hub.feeds.append(made)
         try:
@@ -149,6 +162,30 @@ class BlockingSession(Handle[SessionPlans]):
     subscribe = _subscribing(SessionPlans.feed)
 
 
+class BlockingSearch(Handle[SearchPlans]):
+    """One search of the service. What its methods ask: search_plans.py.
+
+    Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
+    """
+
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self.plans.name
+
+    @property
+    def existing(self) -> bool:
+        """Whether its key was known, so that no new search was begun."""
+        return self.plans.existing
+
+    stats = _called(SearchPlans.stats)
+    cancel = _called(SearchPlans.cancel)
+    result = _called(SearchPlans.result)
+    wait = _called(SearchPlans.wait)
+    delete = _called(SearchPlans.delete)
+    subscribe = _subscribing(SearchPlans.feed)
+
+
 class BlockingClient(Handle[ClientPlans]):
     """A service. Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
 
@@ -181,6 +218,10 @@ class BlockingClient(Handle[ClientPlans]):
         """Return a session of that name, whether there is one or not."""
         return BlockingSession(self.caller, SessionPlans(name))
 
+    def search(self, name: str) -> BlockingSearch:
+        """Return a search of that name, whether there is one or not."""
+        return BlockingSearch(self.caller, SearchPlans(name))
+
     def run_together(self, jobs: Sequence[Job], on_done: Callable[[int, Result], None] | None = None) -> list[Result]:
         """Make sessions and run all of them to their ends at once; return the results in the order of the jobs.
 
@@ -191,6 +232,8 @@ class BlockingClient(Handle[ClientPlans]):
         return self.caller.carry_out_together([job.plan(self.plans) for job in jobs], on_done)
 
     create = _making(ClientPlans.create)
+    check = _beginning(ClientPlans.check)
+    list_checks = _called(ClientPlans.list_checks)
     list = _called(ClientPlans.list)
     server_stats = _called(ClientPlans.server_stats)
     api_info = _called(ClientPlans.api_info)

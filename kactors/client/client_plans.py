@@ -8,20 +8,42 @@ from typing import Any
 
 from kactors.client.errors import LostError, ServiceLostError
 from kactors.client.plans import Ask, Plan, given, read
+from kactors.client.search_plans import SearchPlans
 from kactors.client.session_plans import SessionPlans
 from kactors.rpc.params import validate
 from protocols.scenario import Scenario
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.methods import METHODS
+from protocols.service.searches import (
+    CheckList,
+    CheckListParams,
+    CheckStarted,
+    CheckStartParams,
+    CheckStats,
+    SearchState,
+)
 from protocols.service.server import ApiInfo, ServerStats, Shutdown, ShutdownParams
 from protocols.service.sessions import Created, CreateParams, ListParams, SessionInfo, SessionList, State
 
-READS = frozenset({"api.info", "server.stats", "sim.list", "sim.result", "sim.state", "sim.stats"})
+READS = frozenset(
+    {
+        "api.info",
+        "check.cancel",
+        "check.list",
+        "check.result",
+        "check.stats",
+        "server.stats",
+        "sim.list",
+        "sim.result",
+        "sim.state",
+        "sim.stats",
+    }
+)
 """Methods that change nothing, and whose answers are all that they do."""
 
 
 class ClientPlans:
-    """The methods that are about no session, or make one."""
+    """The methods that are about no session and no search, or make one."""
 
     def create(
         self, scenario: Scenario, *, seed: int | None = None, key: str | None = None, name: str | None = None
@@ -55,6 +77,29 @@ class ClientPlans:
             if not page.more:
                 return tuple(found.values())
             after = page.sessions[-1].session
+
+    def check(self, asked: CheckStartParams) -> Plan[SearchPlans]:
+        """Begin to search a scenario's interleavings: once, by its key; one is made up when none is given."""
+        params = asked if asked.key is not None else asked.model_copy(update={"key": token_hex(16)})
+        started = yield from read("check.start", params, CheckStarted)
+        return SearchPlans(started.check, existing=started.existing)
+
+    def list_checks(self, state: SearchState | None = None) -> Plan[tuple[CheckStats, ...]]:
+        """Return all searches, or all in a state, oldest first."""
+        found: dict[str, CheckStats] = {}
+        after = None
+        while True:
+            try:
+                page = yield from read("check.list", CheckListParams(**given(state=state, after=after)), CheckList)
+            except ServiceError as error:
+                if error.code is not ErrorCode.UNKNOWN_SEARCH:
+                    raise
+                found, after = {}, None  # the page's last search was deleted meanwhile
+                continue
+            found |= {stats.check: stats for stats in page.checks}
+            if not page.more:
+                return tuple(found.values())
+            after = page.checks[-1].check
 
     def server_stats(self) -> Plan[ServerStats]:
         """Return the service's own numbers."""

@@ -17,6 +17,7 @@ from kactors.client.dial import RECONNECT_S, greeting, service_address, tls_cont
 from kactors.client.feeds import Feed
 from kactors.client.hub import Hub
 from kactors.client.plans import Plan
+from kactors.client.search_plans import SearchPlans
 from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
 from kactors.rpc.groups import ungrouped
@@ -88,14 +89,26 @@ def _making(
     return method
 
 
+def _beginning(
+    plan: Callable[Concatenate[Plans, P], Plan[SearchPlans]],
+) -> Callable[Concatenate[Handle[Plans], P], Coroutine[Any, Any, Search]]:
+    """Make a method that returns a search."""
+
+    @functools.wraps(plan)
+    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> Search:
+        return Search(self.connector, await self.connector.carry_out(plan(self.plans, *args, **kwargs)))
+
+    return method
+
+
 def _subscribing(
-    feed: Callable[Concatenate[SessionPlans, P], Feed],
-) -> Callable[Concatenate[Session, P], AbstractAsyncContextManager[Events]]:
+    feed: Callable[Concatenate[Plans, P], Feed],
+) -> Callable[Concatenate[Handle[Plans], P], AbstractAsyncContextManager[Events]]:
     """Make a method that returns a block of events."""
 
     @functools.wraps(feed)
     @asynccontextmanager
-    async def method(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Events]:
+    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Events]:
         made, connector = feed(self.plans, *args, **kwargs), self.connector
         connector.hub.feeds.append(made)
         try:
@@ -151,6 +164,30 @@ class Session(Handle[SessionPlans]):
     subscribe = _subscribing(SessionPlans.feed)
 
 
+class Search(Handle[SearchPlans]):
+    """One search of the service. What its methods ask: search_plans.py.
+
+    Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
+    """
+
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self.plans.name
+
+    @property
+    def existing(self) -> bool:
+        """Whether its key was known, so that no new search was begun."""
+        return self.plans.existing
+
+    stats = _awaited(SearchPlans.stats)
+    cancel = _awaited(SearchPlans.cancel)
+    result = _awaited(SearchPlans.result)
+    wait = _awaited(SearchPlans.wait)
+    delete = _awaited(SearchPlans.delete)
+    subscribe = _subscribing(SearchPlans.feed)
+
+
 class Client(Handle[ClientPlans]):
     """A service. Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone)."""
 
@@ -168,7 +205,13 @@ class Client(Handle[ClientPlans]):
         """Return a session of that name, whether there is one or not."""
         return Session(self.connector, SessionPlans(name))
 
+    def search(self, name: str) -> Search:
+        """Return a search of that name, whether there is one or not."""
+        return Search(self.connector, SearchPlans(name))
+
     create = _making(ClientPlans.create)
+    check = _beginning(ClientPlans.check)
+    list_checks = _awaited(ClientPlans.list_checks)
     list = _awaited(ClientPlans.list)
     server_stats = _awaited(ClientPlans.server_stats)
     api_info = _awaited(ClientPlans.api_info)

@@ -74,7 +74,8 @@ def _value(annotation: Any, lowest: int, every_key: bool) -> Any:
         case typing.Literal:
             return parts[0]
         case origin if origin is tuple:
-            return [_value(parts[0], 1, every_key)]
+            each = parts[:1] if parts[-1] is Ellipsis else parts
+            return [_value(part, 1, every_key) for part in each]
         case origin if origin is dict:
             return {"key": _value(parts[1], 1, every_key)}
     return _value(parts[0], lowest, every_key)  # a union: its first

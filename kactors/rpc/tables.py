@@ -26,7 +26,7 @@ _WORDS: dict[Any, str] = {
 
 def described(model: type[BaseModel]) -> str:
     """Return a model's docstring as a paragraph or several."""
-    paragraphs = (model.__doc__ or "").split("Raises:")[0].strip().split("\n\n")
+    paragraphs = (model.__doc__ or "").split("Raises:")[0].split("Attributes:")[0].strip().split("\n\n")
     return _markdown("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
 
 
@@ -74,6 +74,8 @@ def type_words(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
         case typing.Literal:
             return " or ".join(f"`{part}`" for part in parts)
         case origin if origin is tuple:
+            if parts[-1] is not Ellipsis:
+                return f"list of {' and '.join(type_words(part) for part in parts)}"
             return f"list of {type_words(parts[0])}{_bounds(metadata, 'long')}"
         case origin if origin is dict:
             return f"map of {type_words(parts[1])}"

@@ -74,6 +74,11 @@ class Committer:
         async with self._turn:
             return await trio.to_thread.run_sync(self._store.result, session)
 
+    async def search_result(self, search: str) -> dict[str, object] | None:
+        """Return a search's stored result."""
+        async with self._turn:
+            return await trio.to_thread.run_sync(self._store.search_result, search)
+
     async def run(self) -> None:
         """Commit what comes, until cancelled."""
         try:

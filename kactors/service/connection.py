@@ -115,6 +115,14 @@ class Connection:
                 message = f"{file}: over TCP a scenario may not name {where}; the socket file may, and --files-root"
                 raise ServiceError(ErrorCode.FORBIDDEN, message, {"file": file})
 
+    def check_property(self, name: str) -> None:
+        """Refuse a property in a file which this connection may not read; those that kactors has are for everybody.
+
+        Raises:
+            ServiceError: FORBIDDEN.
+        """
+        self.check_policy(name)
+
     def check_policy(self, policy: str) -> None:
         """Refuse a policy in a file which this connection may not read.
 

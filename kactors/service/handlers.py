@@ -11,6 +11,7 @@ from kactors.rpc.schemas import api_info
 from kactors.service import past
 from kactors.service.connection import Connection
 from kactors.service.registry import Registry
+from kactors.service.search_handlers import SearchHandlers
 from kactors.service.simulation import Goal, Simulation
 from kactors.service.subscriber import Subscriber
 from protocols.service import sessions
@@ -25,7 +26,7 @@ Answer = Reply | bytes
 At_once = Callable[[Connection, Any], Answer | None]
 Waiting = Callable[[Connection, Any], Awaitable[Answer]]
 
-CAPABILITIES = ("attach", "checkpoint", "events", "fork", "inject", "step_back")
+CAPABILITIES = ("attach", "check", "checkpoint", "events", "fork", "inject", "step_back")
 
 
 class Handlers:
@@ -54,12 +55,14 @@ class Handlers:
         self._limits = limits
         self._server_stats = server_stats
         self._shut_down = shut_down
+        self._searches = SearchHandlers(registry)
         self._api_info = pack(api_info().model_dump(mode="json"))
         self.at_once: Mapping[str, At_once] = {
             "hello": self._hello,
             "api.info": lambda _connection, _params: self._api_info,
             "sim.stats": self._stats_now,
             "sim.list": lambda _connection, params: registry.list(params),
+            **self._searches.at_once,
             "server.stats": self._server_stats_now,
             "server.shutdown": self._shutdown,
         }
@@ -83,6 +86,7 @@ class Handlers:
             "sim.fork": self._fork,
             "sim.step_back": lambda _connection, params: past.step_back(registry[params.session], params),
             "sim.attach": self._attach,
+            **self._searches.waiting,
             "sim.delete": lambda _connection, params: registry.delete(params.session),
         }
 
@@ -158,10 +162,15 @@ class Handlers:
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
     async def _subscribe(self, connection: Connection, params: SubscribeParams) -> Answer:
+        if "search" in params.topics:
+            return self._searches.subscribe(connection, params)
         subscriber = await self._registry.subscribe(params, connection.client, connection.send_event)
         return subscriber.subscribed()
 
     async def _credit(self, connection: Connection, params: CreditParams) -> Answer:
+        searched = self._searches.credit(connection, params.subscription, params.events, self._limits.credit_max)
+        if searched is not None:
+            return searched
         simulation, subscriber = self._mine(connection, params.subscription)
         self._need_room(subscriber, params.events)
         if simulation.seat.worker is None:
@@ -172,12 +181,16 @@ class Handlers:
         return subscriber.heard(await order)
 
     async def _unsubscribe(self, connection: Connection, params: UnsubscribeParams) -> Answer:
+        searched = self._searches.unsubscribe(connection, params.subscription)
+        if searched is not None:
+            return searched
         simulation, subscriber = self._mine(connection, params.subscription)
         await self._registry.unsubscribe(simulation, subscriber)
         return Credit(subscription=subscriber.number, credit=subscriber.credit, dropped=subscriber.dropped)
 
     async def _attach(self, connection: Connection, params: sessions.AttachParams) -> Answer:
         """Look where a session stands, and take a subscription over: what was kept for it is sent before the answer."""
+        self._searches.need_no_search(params.session)
         simulation = self._registry[params.session]
         attached = dict(simulation.where())
         if params.subscription is None:
@@ -215,6 +228,7 @@ class Handlers:
 
     def leave(self, connection: Connection) -> None:
         """Keep the subscriptions of a client that has gone, in case it comes back."""
+        self._searches.leave(connection)
         for simulation in self._registry:
             for subscriber in simulation.subscribers:
                 if subscriber.send == connection.send_event:

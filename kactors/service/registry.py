@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
@@ -17,6 +17,8 @@ import trio
 from kactors.service import past
 from kactors.service.committer import Committer
 from kactors.service.metrics import Metrics
+from kactors.service.quotas import need_subscription, quota
+from kactors.service.searches import Searches
 from kactors.service.seat import History
 from kactors.service.simulation import Simulation
 from kactors.service.store import Create, Delete, SessionRecord
@@ -72,6 +74,7 @@ class Registry:
         self._key_locks: dict[tuple[str, str], trio.Lock] = {}
         self._reserved: dict[str, str] = {}
         """Names of sessions that are being made, and for whom."""
+        self.searches = Searches(workers, committer, limits, build, self.start_soon, self._has)
 
     # --- of the store ------------------------------------------------------------------------------------------------
 
@@ -130,6 +133,9 @@ class Registry:
         except KeyError:
             message = f"there is no session {name}; sim.list shows those there are"
             raise ServiceError(ErrorCode.UNKNOWN_SESSION, message, {"session": name}) from None
+
+    def _has(self, name: str) -> bool:
+        return name in self._sessions or name in self._reserved
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -222,14 +228,14 @@ class Registry:
         """
         running = sum(simulation.activity is not None for simulation in self._sessions.values())
         if running >= self.limits.sessions_running_max:
-            raise _quota("sessions_running_max", self.limits.sessions_running_max, "sessions run; pause one")
+            raise quota("sessions_running_max", self.limits.sessions_running_max, "sessions run; pause one")
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
-    @property
-    def subscriptions(self) -> int:
-        """How many there are."""
-        return sum(len(simulation.subscribers) for simulation in self._sessions.values())
+    def subscribers(self) -> Sequence[Subscriber]:
+        """Return those of all sessions, and of all searches."""
+        own = (each for simulation in self._sessions.values() for each in simulation.subscribers)
+        return [*own, *self.searches.subscribers()]
 
     def subscription(self, number: int) -> tuple[Simulation, Subscriber]:
         """Return a subscription and its session.
@@ -246,14 +252,7 @@ class Registry:
     async def subscribe(self, params: SubscribeParams, client: str, send: Send) -> Subscriber:
         """Begin to tell a client what happens in a session."""
         simulation = self[params.session]
-        limits = self.limits
-        everybody = [each for other in self._sessions.values() for each in other.subscribers]
-        if len(everybody) >= limits.subscriptions_max:
-            raise _quota("subscriptions_max", limits.subscriptions_max, "subscriptions, of all clients")
-        if sum(each.client == client for each in everybody) >= limits.subscriptions_per_client_max:
-            raise _quota("subscriptions_per_client_max", limits.subscriptions_per_client_max, "subscriptions of yours")
-        if params.credit > limits.credit_max:
-            raise _quota("credit_max", limits.credit_max, "events of credit")
+        need_subscription(self.subscribers(), params, client, self.limits)
         subscriber = simulation.subscribers.add(client, params, send)
         try:
             await simulation.seat.order("listen", **subscriber.order())
@@ -340,13 +339,13 @@ class Registry:
         limits = self.limits
         if self.ending:
             raise ServiceError(ErrorCode.SHUTTING_DOWN, "the service is ending; create it when it is back")
-        if name in self._sessions or name in self._reserved:
+        if name in self._sessions or name in self._reserved or name in self.searches:
             raise ServiceError(ErrorCode.CONFLICT, f"there is a session {name} already", {"session": name})
         owners = [*(simulation.record.client for simulation in self._sessions.values()), *self._reserved.values()]
         if len(owners) >= limits.sessions_max:
-            raise _quota("sessions_max", limits.sessions_max, "sessions, of all clients")
+            raise quota("sessions_max", limits.sessions_max, "sessions, of all clients")
         if owners.count(client) >= limits.sessions_per_client_max:
-            raise _quota("sessions_per_client_max", limits.sessions_per_client_max, "sessions of yours; delete one")
+            raise quota("sessions_per_client_max", limits.sessions_per_client_max, "sessions of yours; delete one")
         self.committer.need_room()
         self._reserved[name] = client
         try:
@@ -372,10 +371,6 @@ async def _guarded(task: Callable[[], Awaitable[None]]) -> None:
         await task()
     except Exception:
         log.exception("task failed")
-
-
-def _quota(limit: str, value: int, what: str) -> ServiceError:
-    return ServiceError(ErrorCode.QUOTA, f"there are {value} {what} ({limit})", {"limit": limit, "value": value})
 
 
 def _line(simulation: Simulation) -> sessions.SessionInfo:

@@ -115,10 +115,14 @@ class Service:
         core.start_soon(self._committer.run)
         await core.start(self._workers.supervise)
         self._registry.load(await trio.to_thread.run_sync(self._store.load_all))
+        self._registry.searches.load(await trio.to_thread.run_sync(self._store.load_searches))
         core.start_soon(self._registry.watch_subscribers)
 
     def _told(self, name: str, params: dict[str, object]) -> None:
-        self._registry.told(name, params)
+        if name == "searching":
+            self._registry.searches.told(params)
+        else:
+            self._registry.told(name, params)
 
     def _handlers(self) -> Handlers:
         return Handlers(
@@ -143,7 +147,7 @@ class Service:
     def _gauges(self) -> Gauges:
         return Gauges(
             connections=len(self._server),
-            subscriptions=self._registry.subscriptions,
+            subscriptions=len(self._registry.subscribers()),
             sessions=self._registry.states(),
         )
 
@@ -154,7 +158,7 @@ class Service:
             connections=len(self._server),
             sessions=len(registry),
             running=sum(simulation.activity is not None for simulation in registry),
-            subscriptions=registry.subscriptions,
+            subscriptions=len(registry.subscribers()),
             tasks=trio.lowlevel.current_statistics().tasks_living,
             open_files=open_files(),
             resident_bytes=resident_bytes(),
@@ -164,6 +168,8 @@ class Service:
             events_dropped=metrics.events_dropped,
             events_simulated=metrics.events_simulated,
             stored_bytes=self._committer.stored_bytes,
+            searches=len(registry.searches),
+            searches_running=sum(search.running for search in registry.searches),
             workers=tuple(self._worker_stats()),
         )
 

@@ -33,6 +33,12 @@ LIMITS = Limits(
     wall_time_s_max=3600.0,
     stored_bytes_max=4 << 30,
     checkpoints_per_session_max=256,
+    searches_max=1024,
+    searches_per_client_max=256,
+    searches_running_max=4,
+    searches_running_per_client_max=2,
+    search_states_max=500_000,
+    search_time_s_max=3600.0,
 )
 
 

@@ -58,6 +58,7 @@ class Worker:
     Attributes:
         number: its place among the workers; the one that replaces it has the same.
         sessions: names of those that live in it.
+        searches: names of those that compute in it.
         gone: the process has ended: nothing that it held is there any more.
     """
 
@@ -65,6 +66,7 @@ class Worker:
         self.number = number
         self._stuck_s = stuck_s
         self.sessions: set[str] = set()
+        self.searches: set[str] = set()
         self.gone = False
         self.pid = 0
         self._answers: dict[int, Answer] = {}
@@ -186,6 +188,10 @@ class Workers:
     def least_loaded(self) -> Worker:
         """Return the worker with the fewest sessions."""
         return min(self._workers, key=lambda worker: (worker.gone, len(worker.sessions)))
+
+    def least_searched(self) -> Worker:
+        """Return the worker with the fewest searches, of these the one with the fewest sessions."""
+        return min(self._workers, key=lambda worker: (worker.gone, len(worker.searches), len(worker.sessions)))
 
     async def supervise(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep every worker running until cancelled."""

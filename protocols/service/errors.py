@@ -39,6 +39,8 @@ class ErrorCode(enum.IntEnum):
     """The key was used for something else, or ``if_sequence`` is not the session's sequence."""
     CANCELLED = 209
     """The command was cut short: the session was deleted or restored meanwhile."""
+    UNKNOWN_SEARCH = 210
+    """There is no search of that name."""
 
     QUOTA = 300
     """A limit of hello's is reached; ``data.limit`` names it, ``data.value`` is its value."""

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from protocols.service.base import Natural, Params, Positive, Reply, SessionId
 
-Topic = Literal["state", "counters", "ipi_waits", "transient_pages", "stories"]
+Topic = Literal["state", "counters", "ipi_waits", "transient_pages", "stories", "search"]
 """``state``: running, paused, ended; deleted, to whoever listens to anything.
 ``counters``: every so often of virtual time. ``ipi_waits``: each one.
-``transient_pages``: each change. ``stories``: each delivery as a line."""
+``transient_pages``: each change. ``stories``: each delivery as a line. ``search``: how far a search is, now and then,
+its end included; only for searches, and alone."""
 
 
 class Filter(Params):
@@ -29,10 +30,11 @@ class Filter(Params):
 
 
 class SubscribeParams(Params):
-    """Be told of a session. Events flow as long as there is credit; what does not fit is dropped and counted.
+    """Be told of a session, or with the topic ``search`` of the search of that name.
 
-    ``credit``: how many events may be sent before more credit is given by ``sim.credit``. ``rate_per_s``: at most so
-    many, of wall-clock time. ``interval_ns``: how far apart counters are, in virtual time.
+    Events flow as long as there is credit; what does not fit is dropped and counted. ``credit``: how many events may be
+    sent before more credit is given by ``sim.credit``. ``rate_per_s``: at most so many, of wall-clock time.
+    ``interval_ns``: how far apart counters are, in virtual time.
     """
 
     session: SessionId
@@ -79,7 +81,8 @@ class SimEvent(Reply):
 
     ``number`` counts this subscription's events from 1, sent and dropped alike; ``dropped`` is how many of them were
     dropped right before this one. ``of`` numbers the topic's happenings since time 0: equal for equal histories; those
-    of ``state`` since the machine was brought to its worker.
+    of ``state`` since the machine was brought to its worker. A search has no virtual time: there ``at_ns`` is 0, and
+    ``data`` is what ``check.stats`` answers.
     """
 
     subscription: int

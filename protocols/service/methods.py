@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protocols.service import events, server, sessions
+from protocols.service import events, searches, server, sessions
 from protocols.service.base import Nothing, Params, Reply
 from protocols.service.events import ServerEvent, SimEvent
 
@@ -52,6 +52,12 @@ _METHODS = (
     Method("sim.list", sessions.ListParams, sessions.SessionList, "The sessions there are."),
     Method("sim.attach", sessions.AttachParams, sessions.Attached, "Take over a subscription after a reconnect."),
     Method("sim.delete", sessions.SessionParams, sessions.Deleted, "Forget a session."),
+    Method("check.start", searches.CheckStartParams, searches.CheckStarted, "Search a scenario's interleavings.", 2),
+    Method("check.cancel", searches.CheckParams, searches.CheckStats, "End a search with what it has covered.", 2),
+    Method("check.stats", searches.CheckParams, searches.CheckStats, "A search's numbers, at once.", 2),
+    Method("check.result", searches.CheckParams, searches.CheckOutcome, "The result of a search that has ended.", 2),
+    Method("check.list", searches.CheckListParams, searches.CheckList, "The searches there are.", 2),
+    Method("check.delete", searches.CheckParams, searches.CheckDeleted, "Forget a search; one that runs is ended.", 2),
     Method("server.stats", Nothing, server.ServerStats, "The service's own numbers."),
     Method("server.shutdown", server.ShutdownParams, server.Shutdown, "End the service; sessions are kept."),
 )

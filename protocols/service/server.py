@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocols.service.base import Name, Params, Reply
 
-API_LEVEL = 1
+API_LEVEL = 2
 """Rises when a method or a key is added. Nothing that a level has is taken away or changes its meaning."""
 
 
@@ -32,6 +32,13 @@ class Limits(Reply):
     wall_time_s_max: float
     stored_bytes_max: int
     checkpoints_per_session_max: int
+    searches_max: int
+    searches_per_client_max: int
+    searches_running_max: int
+    searches_running_per_client_max: int
+    search_states_max: int
+    """States that one search may hold, some 3 kB each: one that needs more ends with what it has covered."""
+    search_time_s_max: float
 
 
 class HelloParams(Params):
@@ -104,6 +111,8 @@ class ServerStats(Reply):
     events_dropped: int
     events_simulated: int
     stored_bytes: int
+    searches: int
+    searches_running: int
     workers: tuple[WorkerStats, ...]
 
 

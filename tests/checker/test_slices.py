@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kactors.checker.job import Job, Watch, searching, told
+from kactors.checker.job import Job, Searching, Watch, told
 from kactors.checker.slices import finish
 from kactors.checker.space import Space
 from kactors.checker.strategies.portfolio import Portfolio
@@ -47,7 +47,7 @@ def moves(monkeypatch):
 @pytest.mark.parametrize("strategy", ["portfolio", "exhaustive", "dpor", "pos"])
 def test_little_is_done_between_two_slices_until_the_story_is_told(moves, strategy):
     job = replace(LIVELOCK, strategy=strategy)
-    covered, most = slices(searching(job, Watch()), moves)
+    covered, most = slices(Searching(job, Watch()).slices(), moves)
     assert covered.finding is not None
     assert most <= MOVES_BETWEEN
 
@@ -60,7 +60,7 @@ def test_the_strategies_make_pauses_of_their_own(moves):
 
 
 def test_a_finding_is_told_in_slices_but_for_its_last_run(moves):
-    covered = finish(searching(LIVELOCK, Watch()))
+    covered = finish(Searching(LIVELOCK, Watch()).slices())
     searched, most = slices(told(LIVELOCK, covered, shrunk=True), moves)
     assert searched.found is not None
     assert most <= max(MOVES_BETWEEN, covered.finding and len(covered.finding[1]))
@@ -68,5 +68,23 @@ def test_a_finding_is_told_in_slices_but_for_its_last_run(moves):
 
 def test_it_is_the_same_search_in_several_processes():
     job = replace(CLEAN, strategy="random", schedules_max=3000)
-    alone, shared = finish(searching(job, Watch())), search(job, 2, Watch())
+    alone, shared = finish(Searching(job, Watch()).slices()), search(job, 2, Watch())
     assert finish(told(job, alone, shrunk=True)) == finish(told(job, shared, shrunk=True))
+
+
+@pytest.mark.parametrize("strategy", ["portfolio", "exhaustive", "pos"])
+def test_what_is_told_on_the_way_leads_to_what_it_comes_to(strategy):
+    search = Searching(replace(CLEAN, strategy=strategy, schedules_max=100), Watch())
+    work, told_so_far = search.slices(), [(0, 0)]
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            covered = done.value
+            break
+        so_far = search.so_far()
+        told_so_far.append((so_far.schedules, so_far.steps))
+    assert told_so_far == sorted(told_so_far)
+    last, all_ = told_so_far[-1], (covered.schedules, covered.steps)
+    assert all_[0] - 1 <= last[0] <= all_[0]
+    assert last[1] <= all_[1]

@@ -4,6 +4,7 @@ A session is its scenario and the log of its commands; machines are not stored, 
 """
 
 from kactors.service.store.records import CheckpointRecord, SessionRecord
+from kactors.service.store.searches import DeleteSearch, EndSearch, SearchRecord, StartSearch
 from kactors.service.store.store import Store
 from kactors.service.store.writes import (
     AddCheckpoint,
@@ -23,8 +24,12 @@ __all__ = [
     "CheckpointRecord",
     "Create",
     "Delete",
+    "DeleteSearch",
+    "EndSearch",
     "SaveResult",
+    "SearchRecord",
     "SessionRecord",
+    "StartSearch",
     "Store",
     "TruncateLog",
     "Write",

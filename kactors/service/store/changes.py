@@ -7,7 +7,9 @@ import sqlite3
 import zlib
 from typing import Any, assert_never
 
+from kactors.service.store import searches
 from kactors.service.store.records import CheckpointRecord, SessionRecord
+from kactors.service.store.searches import DeleteSearch, EndSearch, StartSearch
 from kactors.service.store.writes import (
     AddCheckpoint,
     Advance,
@@ -50,6 +52,12 @@ def make(db: sqlite3.Connection, write: Write) -> None:
             _save_result(db, session, result)
         case Delete(session):
             _need(db.execute("DELETE FROM session WHERE session = ?", (session,)), session)
+        case StartSearch(new):
+            searches.start(db, new)
+        case EndSearch(ended, result):
+            searches.end(db, ended, result)
+        case DeleteSearch(search):
+            searches.delete(db, search)
         case _:
             assert_never(write)
 

@@ -67,7 +67,28 @@ _SESSIONS: Migration = (
     """,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_SESSIONS,)
+_SEARCHES: Migration = (
+    """
+    CREATE TABLE search (
+        number INTEGER PRIMARY KEY,
+        search TEXT NOT NULL UNIQUE,
+        client TEXT NOT NULL,
+        key TEXT,
+        params TEXT NOT NULL,
+        build TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        found TEXT,
+        error TEXT,
+        numbers TEXT NOT NULL,
+        result BLOB,
+        UNIQUE (client, key)
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_SESSIONS, _SEARCHES)
 """The first makes version 1 of an empty file, the second version 2 of version 1, and so on."""
 
 

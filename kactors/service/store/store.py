@@ -17,6 +17,7 @@ from kactors.service.store.lock import take_lock
 from kactors.service.store.migrations import check_identity, migrate
 from kactors.service.store.records import SessionRecord
 from kactors.service.store.rows import read_all, read_one, read_result
+from kactors.service.store.searches import SearchRecord, StartSearch, read_search_result, read_searches
 from kactors.service.store.writes import Create, Delete, Write
 from protocols.service.errors import ErrorCode, ServiceError
 
@@ -208,6 +209,24 @@ class Store:
         with self._reading():
             return read_result(self._db, session)
 
+    def load_searches(self) -> list[SearchRecord]:
+        """Return every search in the order of their making; one that is not understood is FAILED.
+
+        Raises:
+            ServiceError: STORE: the file cannot be read.
+        """
+        with self._reading():
+            return list(read_searches(self._db))
+
+    def search_result(self, search: str) -> dict[str, Any] | None:
+        """Return a search's result, or None.
+
+        Raises:
+            ServiceError: STORE: the file cannot be read.
+        """
+        with self._reading():
+            return read_search_result(self._db, search)
+
     def stored_bytes(self) -> int:
         """Return the size of what is stored as of the last commit; asking costs nothing."""
         return self._bytes
@@ -290,7 +309,7 @@ def _refused(write: Write, error: sqlite3.IntegrityError) -> ServiceError:
     if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return unknown_session(write.session)
     if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-        what = "its name or its key" if isinstance(write, Create) else "the checkpoint's name"
+        what = "its name or its key" if isinstance(write, Create | StartSearch) else "the checkpoint's name"
         message = f"{write.session}: {what} is taken in the store; choose another"
         return ServiceError(ErrorCode.CONFLICT, message, {"session": write.session})
     return ServiceError(ErrorCode.INTERNAL, f"{type(write).__name__} of {write.session} cannot be stored: {error}")

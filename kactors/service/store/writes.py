@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kactors.service.store.records import CheckpointRecord, SessionRecord
+from kactors.service.store.searches import DeleteSearch, EndSearch, StartSearch
 from protocols.service.commands import Entry, Position
 from protocols.service.sessions import State
 from protocols.stop import AnyStop
@@ -79,4 +80,5 @@ class Delete:
     session: str
 
 
-Write = Create | Advance | AppendEntry | TruncateLog | AddCheckpoint | SaveResult | Delete
+SearchWrite = StartSearch | EndSearch | DeleteSearch
+Write = Create | Advance | AppendEntry | TruncateLog | AddCheckpoint | SaveResult | Delete | SearchWrite

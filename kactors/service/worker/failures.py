@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,4 +38,11 @@ def told_as_service_errors(usage: ErrorCode = ErrorCode.INVALID_PARAMS) -> Itera
         # Nothing of ours calls it: a user's policy did.
         raise ServiceError(ErrorCode.ACTOR_CRASHED, f"a policy's code called sys.exit({error.code!r})") from error
     except Exception as error:
-        raise ServiceError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}") from error
+        code = ErrorCode.ACTOR_CRASHED if _is_of_a_policy(error) else ErrorCode.INTERNAL
+        raise ServiceError(code, f"{type(error).__name__}: {error}") from error
+
+
+def _is_of_a_policy(error: Exception) -> bool:
+    """Return whether code of a user's own file was running; such a file is loaded, but not imported as a module."""
+    running = (frame.f_globals for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(vars(sys.modules.get(names["__name__"], object)) is not names for names in running)

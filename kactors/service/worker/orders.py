@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from protocols.scenario import Scenario
 from protocols.service.commands import Command, Entry, Position, Until
 from protocols.service.events import Filter, Topic
+from protocols.service.searches import CheckStartParams, EndReason, SearchNumbers
 from protocols.service.sessions import Quantities
 
 Reason = Literal["events", "time", "predicate", "ended", "paused"]
@@ -88,6 +89,18 @@ class Drop(Order):
     """Forget the session's machine."""
 
 
+class Search(Order):
+    """Search; answered when it has ended. Names ``session`` because a turn is taken under it, as by a simulation."""
+
+    params: CheckStartParams
+    states_max: int
+    wall_ns_max: int
+
+
+class CutShort(Order):
+    """End a search with what it has covered (``cancel``), or with nothing (``abandon``)."""
+
+
 class Ask(Order):
     """Where it stands (``position``), its ``result``, or only whether anybody answers (``ping``)."""
 
@@ -120,6 +133,20 @@ class Applied(BaseModel):
     standing: Standing
 
 
+class Nothing(BaseModel):
+    """Nothing to say: it was done."""
+
+
+class SearchEnded(BaseModel):
+    """What came of a search: its result as JSON has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: EndReason
+    numbers: SearchNumbers
+    searched: dict[str, Any]
+
+
 class Heard(BaseModel):
     """What a subscription stands at."""
 
@@ -140,6 +167,10 @@ ORDERS: dict[str, type[Order]] = {
     "grant": Grant,
     "unlisten": Unlisten,
     "drop": Drop,
+    "examine": Search,
+    "search": Search,
+    "cancel": CutShort,
+    "abandon": CutShort,
     "ping": Ask,
     "position": Ask,
     "result": Ask,

@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from kactors.live import LiveMachine, Pause, Quota, Replay
 from kactors.service.worker import orders
 from kactors.service.worker.failures import told_as_service_errors
+from kactors.service.worker.live_search import LiveSearch, SearchRun, job_of
 from kactors.service.worker.live_session import FIRST_SLICE_EVENTS, LiveSession, Quotas, Running, Tell, heard, next_size
 from protocols.service.errors import ErrorCode, ServiceError
 
 Outcome = BaseModel | dict[str, Any] | Awaitable[BaseModel]
 Obeying = Coroutine[Any, Any, dict[str, Any]]
-Turn = tuple[LiveSession, Running]
+Turn = tuple[LiveSession, Running] | tuple[LiveSearch, SearchRun]
 
 TICKS = 4
 """Rounds of the event loop between two slices: an order is read, carried out, answered and sent within so many."""
@@ -41,6 +42,7 @@ class Room:
         self._tell = tell
         self._mark = mark
         self._sessions: dict[str, LiveSession] = {}
+        self._searches: dict[str, LiveSearch] = {}
         self._work = trio.Event()
         self._begun: deque[Turn] = deque()
         self._turns: deque[Turn] = deque()
@@ -60,6 +62,10 @@ class Room:
             "grant": self._grant,
             "unlisten": lambda order: self._session(order).unlisten(order.subscription),
             "drop": self._drop,
+            "examine": self._examine,
+            "search": self._search,
+            "cancel": lambda order: self._cut_short(order, LiveSearch.cancel),
+            "abandon": lambda order: self._cut_short(order, LiveSearch.abandon),
             "ping": lambda _order: {},
             "position": lambda order: self._session(order).standing(),
             "result": lambda order: self._session(order).machine.result().to_json(),
@@ -70,7 +76,7 @@ class Room:
 
         What cannot be carried out is raised there, as ServiceError.
         """
-        usage = ErrorCode.BAD_SCENARIO if name == "open" else ErrorCode.INVALID_PARAMS
+        usage = ErrorCode.BAD_SCENARIO if name in ("open", "examine") else ErrorCode.INVALID_PARAMS
         try:
             with told_as_service_errors(usage):
                 order: Any = orders.ORDERS[name].model_validate(params)
@@ -188,6 +194,35 @@ class Room:
         self._begun.append((session, running))
         self._work.set()
         return self._ended(session, running)
+
+    async def _examine(self, order: orders.Search) -> orders.Nothing:
+        """Find out whether a scenario can be searched."""
+        async with self._turn_of(order.session):
+            await trio.to_thread.run_sync(job_of(order).subject)
+        return orders.Nothing()
+
+    def _search(self, order: orders.Search) -> Awaitable[orders.SearchEnded]:
+        search = LiveSearch(order, self._tell)
+        running = search.running
+        if running is None:
+            raise AssertionError("a search ends after it has begun")
+        self._searches[order.session] = search
+        self._begun.append((search, running))
+        self._work.set()
+        return self._searched(search, running)
+
+    async def _searched(self, search: LiveSearch, running: SearchRun) -> orders.SearchEnded:
+        try:
+            return await search.outcome(running)
+        finally:
+            self._searches.pop(search.name, None)
+            self._forgotten += 1
+
+    def _cut_short(self, order: orders.CutShort, how: Callable[[LiveSearch], None]) -> dict[str, Any]:
+        search = self._searches.get(order.session)
+        if search is not None:
+            how(search)
+        return {}
 
     async def _ended(self, session: LiveSession, running: Running) -> orders.Ran:
         await running.ended.wait()

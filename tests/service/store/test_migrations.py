@@ -1,4 +1,4 @@
-"""From each version to the newest, all or nothing. There is one version so far: the machinery is shown on three."""
+"""From each version to the newest, all or nothing. The machinery is shown on versions of its own."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,10 @@ from contextlib import closing
 import pytest
 
 from kactors.engine.errors import UsageError
+from kactors.service.store import Create, Store
+from kactors.service.store.changes import make
 from kactors.service.store.migrations import APPLICATION_ID, MIGRATIONS, check_identity, migrate
+from tests.service.store.samples import plain
 
 THREE = (
     ("CREATE TABLE word (text TEXT) STRICT", "INSERT INTO word VALUES ('one')"),
@@ -58,6 +61,16 @@ def test_the_tables_are_strict(db):
     migrate(db)
     assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     tables = [row for row in db.execute("PRAGMA table_list") if not row[1].startswith("sqlite_")]
-    assert {row[1] for row in tables} == {"session", "entry", "checkpoint", "result"}
+    assert {row[1] for row in tables} == {"session", "entry", "checkpoint", "result", "search"}
     assert all(row[5] for row in tables)
     assert version(db) == len(MIGRATIONS)
+
+
+def test_sessions_of_the_first_version_are_there_beside_searches(path, db):
+    migrate(db, MIGRATIONS[:1])
+    session = plain("s1")
+    make(db, Create(session))
+    migrate(db)
+    with closing(Store.open(path)) as store:
+        assert store.load_all() == [session]
+        assert store.load_searches() == []
