@@ -63,7 +63,9 @@ def test_a_finding_is_told_in_slices_but_for_its_last_run(moves):
     covered = finish(Searching(LIVELOCK, Watch()).slices())
     searched, most = slices(told(LIVELOCK, covered, shrunk=True), moves)
     assert searched.found is not None
-    assert most <= max(MOVES_BETWEEN, covered.finding and len(covered.finding[1]))
+    # Whole in a slice are the last run, and the pilots' schedules from which walks learn how long one is.
+    assert 10 * most < moves[0]
+    assert most <= 4 * MOVES_BETWEEN
 
 
 def test_it_is_the_same_search_in_several_processes():
