@@ -55,7 +55,12 @@ def what_differs(subject: Subject, state: State, one: Move, other: Move) -> str:
             return "what comes next"
         if len(space.head_steps(behind, move[0])) != len(space.head_steps(state, move[0])):
             return "ways"
-    both, once_more = space.move(left, other)[0], space.move(right, one)[0]
+    (both, second), (once_more, first) = space.move(left, other), space.move(right, one)
+    # The exhaustive search names a point without the effects of what sleeps. Only acks have others when they come last.
+    if {head(space, state, one), head(space, state, other)} != {"IpiAck"}:
+        effect = subject.dependence.effect
+        if (effect(first), effect(second)) != tuple(effect(space.move(state, move)[1]) for move in (one, other)):
+            return "effect"
     for respect in ("nodes", "queues", "watched"):
         if getattr(both, respect) != getattr(once_more, respect):
             return respect

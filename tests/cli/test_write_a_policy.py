@@ -26,7 +26,7 @@ def plain(line):
 
 
 def test_the_page_has_its_parts():
-    assert list(FILES) == ["mine.py", "mended.py", "checked.py"]
+    assert list(FILES) == ["mine.py", "mended.py", "checked.py", "thrifty.py"]
     assert len(CONSOLES) == PAGE.count("```console")
     assert len(list(commands())) == PAGE.count("\n$ kactors ")
 

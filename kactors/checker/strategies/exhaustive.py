@@ -133,7 +133,10 @@ class Exhaustive(Strategy):
         self.states = self.space.states
 
     def _key(self, state: State, sleep: Sleep) -> Any:
-        """Name a point: a channel's next move, and so its effects, follow from the state."""
+        """Name a point: a channel's next move, and so its effects, follow from the state.
+
+        An ack's do not: the last one does more. But acks change places with each other: whichever sleeps is as good.
+        """
         if self._symmetry is None:
             return state.number, frozenset(sleep)
         number, exchange = self._symmetry.canonical(state)
