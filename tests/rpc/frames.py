@@ -21,6 +21,12 @@ LIMITS = Limits(
     wall_time_s_max=60.0,
     stored_bytes_max=2**30,
     checkpoints_per_session_max=10,
+    searches_max=1,
+    searches_per_client_max=1,
+    searches_running_max=1,
+    searches_running_per_client_max=1,
+    search_states_max=1,
+    search_time_s_max=1.0,
 )
 
 
