@@ -14,7 +14,7 @@ from tests.rpc.frames import LIMITS, decoded
 
 STATS = {"session": "s1"}
 STATES = "'paused', 'running', 'ended' or 'failed'"
-TOPICS = "'state', 'counters', 'ipi_waits', 'transient_pages' or 'stories'"
+TOPICS = "'state', 'counters', 'ipi_waits', 'transient_pages', 'stories' or 'search'"
 KINDS = "'fault', 'munmap', 'collapse', 'memory_pressure', 'starved_cpu'"
 
 
