@@ -2,7 +2,7 @@
 
 import pytest
 
-from kactors.client import BlockingClient, BlockingSession, Client, ServiceLostError, Session
+from kactors.client import BlockingClient, BlockingSearch, BlockingSession, Client, Search, ServiceLostError, Session
 from kactors.client.client_plans import ClientPlans
 from kactors.client.errors import LostError
 from kactors.client.plans import RESENDS_MAX, Ask, Done, Sleep, resume
@@ -27,14 +27,18 @@ NAMES = {
     "sim.subscribe": "subscribe",
     "sim.credit": "subscribe",
     "sim.unsubscribe": "subscribe",
+    "check.start": "check",
+    "check.list": "list_checks",
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_both_clients_have_every_method(method):
-    name = NAMES.get(method, method.removeprefix("sim."))
-    assert any(hasattr(each, name) for each in (Client, Session))
-    assert any(hasattr(each, name) for each in (BlockingClient, BlockingSession))
+    group, _, rest = method.partition(".")
+    name = NAMES.get(method, rest)
+    handles = (Search, BlockingSearch) if group == "check" else (Session, BlockingSession)
+    for each in zip((Client, BlockingClient), handles, strict=True):
+        assert any(hasattr(handle, name) for handle in each)
 
 
 def stands(events=0, sequence=0, state=State.PAUSED, now_ns=0):
