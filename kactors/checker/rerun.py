@@ -51,6 +51,7 @@ class Delivery:
         tag: of the request that it belongs to.
         spoken: where.
         waits: it is an interrupt that has to wait; why.
+        answer: what the receiver has answered at once, whether or not the schedule goes on until it is taken.
     """
 
     sender: str
@@ -59,6 +60,7 @@ class Delivery:
     tag: int
     spoken: Spoken
     waits: str = ""
+    answer: Message | None = None
 
 
 class Listener(Bench):
@@ -172,6 +174,15 @@ def _deliver(space: Space, origin: Origin, state: State, move: Move, place: int,
         tag=tag,
         spoken=spoken.pop(0) if spoken else Spoken(),
         waits=waits,
+        answer=_answer(bench, sender, tag, message),
+    )
+
+
+def _answer(bench: Bench, asker: int, tag: int, message: Message) -> Message | None:
+    """Return what the delivery of a request has made its receiver answer; None when the asker is left to wait."""
+    wanted = type(message).replies
+    return next(
+        (said for to, _, of, said in bench.posts if (to.id, of) == (asker, tag) and type(said).__name__ in wanted), None
     )
 
 

@@ -44,7 +44,7 @@ def _steps(deliveries: Sequence[Delivery]) -> Iterator[tuple[StoryStep, frozense
         answered = _answer(deliveries, number)
         told = frozenset({number} if answered is None else {number, answered})
         lock = delivery.receiver if len(names) > 1 else "ptl"
-        yield _step(delivery, None if answered is None else deliveries[answered], lock), told
+        yield _step(delivery, delivery.answer if answered is None else deliveries[answered].message, lock), told
 
 
 def _is_answer(delivery: Delivery) -> bool:
@@ -63,7 +63,7 @@ def _answer(deliveries: Sequence[Delivery], number: int) -> int | None:
     return None
 
 
-def _step(delivery: Delivery, answer: Delivery | None, lock: str) -> StoryStep:
+def _step(delivery: Delivery, answer: Message | None, lock: str) -> StoryStep:
     message = delivery.message
     interrupt = isinstance(message, INTERRUPTS)
     on = delivery.receiver if interrupt or isinstance(message, WAKE_UPS) else delivery.sender
@@ -71,7 +71,7 @@ def _step(delivery: Delivery, answer: Delivery | None, lock: str) -> StoryStep:
     if interrupt and not effect:
         effect = "taken"
     elif answer is not None and not interrupt:
-        effect = _answer_in_words(answer.message)
+        effect = _answer_in_words(answer)
     elif type(message).replies and not interrupt:
         effect = "waits"
     return StoryStep(
@@ -85,7 +85,7 @@ def _step(delivery: Delivery, answer: Delivery | None, lock: str) -> StoryStep:
     )
 
 
-def _does(delivery: Delivery, answer: Delivery | None, lock: str) -> str:
+def _does(delivery: Delivery, answer: Message | None, lock: str) -> str:
     """Return a step in the kernel's words: the call with what came of it."""
     message = delivery.message
     if isinstance(message, WAKE_UPS):
@@ -94,7 +94,7 @@ def _does(delivery: Delivery, answer: Delivery | None, lock: str) -> str:
     if isinstance(message, INTERRUPTS):
         return f"{said}: {delivery.waits}, waits" if delivery.waits else f"{said}: taken"
     unanswered = "waits" if type(message).replies else ""
-    came = unanswered if answer is None else words.answer(answer.message)
+    came = unanswered if answer is None else words.answer(answer)
     return f"{said} -> {came}" if came else said
 
 

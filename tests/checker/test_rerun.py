@@ -138,6 +138,15 @@ def test_a_story_names_whose_doing_each_step_is_and_tells_each_request_once():
         assert all(step.effect not in ("", "waits") for step in told)
 
 
+def test_what_was_answered_does_not_wait_when_the_schedule_ends_before_the_answer_is_taken():
+    searched = subject("two faults")
+    _, moves, _ = next(iter(schedules(searched, 1)))
+    last = [tell(searched.rerun(moves[: end + 1]).deliveries)[-1] for end in range(len(moves))]
+    tried = [step for step in last if step.says.startswith("TrylockPte")]
+    assert tried
+    assert all(step.does.endswith(("got it, pte none", "busy")) for step in tried), tried
+
+
 def test_a_step_shows_the_line_of_the_policy_that_said_it():
     searched = subject("two faults")
     _, moves, _ = next(iter(schedules(searched, 1)))
