@@ -111,3 +111,10 @@ class Probe(Actor):
 
     def answers(self):
         return [message for _, _, message in self.heard]
+
+
+class Hypervisor(Probe):
+    """Takes a CPU away between two instructions."""
+
+    role = "host"
+    says = said_by("host")

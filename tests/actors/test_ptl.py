@@ -233,6 +233,8 @@ def test_what_is_unmapped_is_told_without_the_zero_page_and_only_if_it_goes():
     table.say(SetPte(index=1, value=mk_pte(7, write=True)), SetPte(index=2, value=mk_pte(ZERO_PFN, write=False)))
     table.say(SetPte(index=3, value=mk_pte(8, write=True)), ZapPtes(first=0, last=9), ZapPtes(first=0, last=9))
     assert [told.pfns for told in gone.of(PagesUnmapped)] == [(5,), (6,), (7, 8)]
+    first = BASE // PAGE
+    assert [told.vpns for told in gone.of(PagesUnmapped)] == [(first,), (first,), (first + 1, first + 3)]
     assert {told.order for told in gone.of(PagesUnmapped)} == {0}
 
 

@@ -3,10 +3,11 @@
 import pytest
 
 from kactors.policies.spf_v9 import SpfV9
-from protocols.tracepoints import LockAcquired, LockReleased, SpfAbort
+from protocols.host import StealCpu
+from protocols.tracepoints import LockAcquired, LockReleased, MmPageAlloc, SpfAbort
 from protocols.vma import VmaKind, VmaRead, VmaSnapshot
 from tests.accounting import assert_settled
-from tests.actors.scenes import BASE, PAGE, Heard, played
+from tests.actors.scenes import BASE, PAGE, Heard, Hypervisor, played, scene, wait_until
 
 GOOD = VmaSnapshot(
     vma_id=1,
@@ -117,6 +118,29 @@ def test_whichever_check_comes_first_names_the_reason_and_the_address(policy, ch
     assert heard.of(SpfAbort) == [SpfAbort(address=BASE, reason=reason)]
     assert result.transient.wasted == 1
     assert result.counters.spf == 0
+
+
+def test_a_change_during_the_walk_is_found_before_a_page_is_allocated():
+    """C9: the hypervisor takes the CPU away after the look-up, and gives it back when the writer is done."""
+    heard = Heard(SpfAbort, MmPageAlloc)
+
+    async def late_write(thread):
+        await wait_until(thread, 100_000)
+        await thread.touch(BASE)
+
+    async def protect(thread):
+        await wait_until(thread, 100_500)
+        await protect_elsewhere(thread)
+
+    machine = scene(late_write, protect, policy="spf-v9", set_up=with_history, observers=[heard])
+    hypervisor = Hypervisor(machine.system.engine, 2)
+    hypervisor.say(100_412, machine.system.cpus[0], StealCpu(duration=20_000))
+    result = machine.run()
+    assert_settled(machine)
+    late = [told for at_ns, _, told in heard.all if at_ns > 100_000]
+    assert late[0] == SpfAbort(address=BASE, reason="spf_vma_changed")
+    assert [type(told) for told in late[1:]] == [MmPageAlloc], "the classic path's"
+    assert result.transient.wasted == 0
 
 
 def test_the_last_check_gives_the_pte_lock_back():
