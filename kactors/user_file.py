@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kactors.engine.errors import UsageError
+
+_LOADED: dict[str, str] = {}
+"""Files that were loaded: as Python names them, and as the user does."""
 
 
 def names_a_file(name: str) -> bool:
@@ -50,9 +54,22 @@ def _load(option: str, spec: str, path_text: str) -> ModuleType:
     module_spec = importlib.util.spec_from_file_location(path.stem, path)
     if module_spec is None or module_spec.loader is None:
         raise UsageError(f"{option} {spec}: {path_text} cannot be imported")
+    _LOADED[str(module_spec.origin)] = path_text
     module = importlib.util.module_from_spec(module_spec)
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"{option} {spec}: {path_text} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def blamed(error: BaseException) -> str | None:
+    """Return where in a user's own file an error arose, and what it is; None when no file of his has to do with it."""
+    at: BaseException | None = error
+    while at is not None:
+        frames = [frame for frame in traceback.extract_tb(at.__traceback__) if frame.filename in _LOADED]
+        if frames:
+            place = frames[-1]
+            return f"{_LOADED[place.filename]}:{place.lineno} in {place.name}: {type(at).__name__}: {at}"
+        at = at.__cause__
+    return None

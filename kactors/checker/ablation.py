@@ -26,13 +26,16 @@ def checks_of(policy: str, names: Sequence[str]) -> tuple[str, ...]:
         UsageError: the policy has none, not these, or more than can be tried in all combinations.
     """
     kind = type(load_policy(policy))
-    declared = {check.name: check for check in kind.checks}
+    declared = {check.name: check for check in kind.checks if check.name not in kind.drops}
     if not declared:
         raise UsageError(f"{policy} declares no checks, so none can be dropped (docs/write-a-policy.md tells how)")
     unknown = [name for name in names if name not in declared]
     if unknown:
         raise UsageError(f"{policy} has no check {unknown[0]}; it has {', '.join(declared)}")
-    chosen = tuple(name for name in declared if name in names) or kind.interplay or tuple(declared)
+    chosen = tuple(name for name in declared if name in names) or tuple(
+        name for name in kind.interplay if name in declared
+    )
+    chosen = chosen or tuple(declared)
     if len(chosen) > CHECKS_MAX:
         raise UsageError(
             f"{len(chosen)} checks have {2 ** len(chosen)} subsets; name {CHECKS_MAX} at most, of {', '.join(declared)}"

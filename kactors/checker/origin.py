@@ -24,6 +24,7 @@ from protocols.scheduling import StartThread
 from protocols.tlb import FlushIpi
 from protocols.tracepoints import TlbFlush
 
+CPUS_MAX = 16
 SET_UP_DELIVERIES_MAX = 20_000
 UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {"slice_ns": 1, "jitter_percent": 0}
 MEMORY_MIB = 8
@@ -78,6 +79,8 @@ def set_up(
     bench.heard = frozenset(kind for observer in observers for kind in observer.tracepoints())
     workload = workload or load_workload(scenario.workload, scenario.options)
     system = build(untimed(scenario, workload.costs), bench.given, workload=workload, policy=policy, engine=bench)
+    if len(system.cpus) > CPUS_MAX:
+        raise UsageError(f"{len(system.cpus)} CPUs: a search is for a small machine, of at most {CPUS_MAX}")
     if system.workers > len(system.cpus):
         raise UsageError(
             f"{system.workers} threads on {len(system.cpus)} CPUs: a search has no time slices; "

@@ -16,6 +16,7 @@ from kactors.checker.ablation import ablate_one, checks_of, subsets, sum_up
 from kactors.checker.strategies.strategy import Budget
 from kactors.cli.check import AT_LEAST_ONE, MACHINE
 from kactors.cli.commands import main
+from kactors.cli.durations import Seconds
 from kactors.cli.request import Overrides, build_scenario, untimed_options
 from kactors.report.ablation_report import ablation_report
 from kactors.report.exits import FINDING
@@ -51,7 +52,7 @@ class Trial:
 )
 @untimed_options
 @click.option("-j", "--processes", type=AT_LEAST_ONE, help="Processes, by default one a CPU.")
-@click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds after which nothing more is searched.")
+@click.option("--time", "seconds", type=Seconds(), help="Seconds after which nothing more is searched.")
 @click.option("--stories", is_flag=True, help="Tell the story of each subset that is not safe.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
 def ablate(

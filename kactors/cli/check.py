@@ -24,6 +24,7 @@ from kactors.checker.slices import finish
 from kactors.checker.strategies.strategy import STEPS_MAX
 from kactors.cli.calling import Calling, connect_options
 from kactors.cli.commands import main
+from kactors.cli.durations import Seconds
 from kactors.cli.progress import SearchBar
 from kactors.cli.remote import refuse_local_options
 from kactors.cli.remote_check import check_remote
@@ -80,7 +81,15 @@ def search_options(command: Command) -> Command:
         return command(*words, job=replace(asked, until_s=until_s, **limits), seconds=seconds, **given)
 
     options = (
-        click.option("--strategy", type=click.Choice(list(STRATEGIES)), default="portfolio", show_default=True),
+        click.option(
+            "--strategy",
+            type=click.Choice(list(STRATEGIES)),
+            default="portfolio",
+            show_default=True,
+            help="exhaustive: all, states remembered; dpor: one schedule a trace; plain: without reduction. Drawn: "
+            "random; pct, fair-pct: by priorities; pos: orders of dependent events alike; delay: round robin with "
+            "delays. portfolio: drawn ones and exhaustive in turns.",
+        ),
         click.option(
             "--max-steps",
             "steps_max",
@@ -90,7 +99,7 @@ def search_options(command: Command) -> Command:
             help="Deliveries of one schedule; a longer one is given up.",
         ),
         click.option("--max-schedules", "schedules_max", type=AT_LEAST_ONE, help="Schedules to run."),
-        click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds to search."),
+        click.option("--time", "seconds", type=Seconds(), help="Seconds to search."),
         click.option("--keep-going", is_flag=True, help="Go on after a finding, for all outcomes."),
     )
     wrapped: Any = gathered
@@ -173,6 +182,7 @@ def _on_interrupt() -> Iterator[Callable[[], bool]]:
     def note(number: int, _frame: FrameType | None) -> None:
         pressed.append(number)
         signal.signal(signal.SIGINT, before)
+        click.echo("\nending the search; Ctrl-C again ends it at once", err=True)
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -56,7 +56,12 @@ def what(stop: AnyStop) -> str:
 
 def _conclusions(ablation: Ablation) -> Iterator[str]:
     if not any(row.safe for row in ablation.rows):
-        yield " No subset is known to be safe, the whole policy included."
+        searched = any(row.found is not None for row in ablation.rows)
+        yield (
+            " No subset is known to be safe, the whole policy included."
+            if searched
+            else " Nothing was covered wholly, so nothing is known: give it more time."
+        )
         return
     yield " Enough, and with nothing to spare:"
     for kept in ablation.minimal:

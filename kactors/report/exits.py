@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kactors.engine.errors import ActorCrash, UsageError
+from kactors.user_file import blamed
 from protocols.service.errors import ServiceError
 
 FINDING, USAGE, INTERNAL, INTERRUPTED, PIPE_GONE = 1, 2, 3, 130, 141
@@ -64,6 +65,8 @@ def _tell(error: Exception, hint: str) -> int:
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return complain(f"{name}{error.strerror or error}", USAGE)
+    if (blame := blamed(error)) is not None:
+        return complain(blame, USAGE)
     if isinstance(error, ActorCrash):
         what = f"{error.actor} crashed on {error.message} at {error.at_ns} ns: {_name(error.__cause__)}"
     else:

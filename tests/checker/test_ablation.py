@@ -88,3 +88,9 @@ def test_too_many_or_unknown_ones_are_refused():
         checks_of("spf-v9", every)
     with pytest.raises(UsageError, match="spf-v9 has no check trilock; it has"):
         checks_of("spf-v9", ["trilock"])
+
+
+def test_what_the_policy_goes_without_already_cannot_be_dropped_again():
+    with pytest.raises(UsageError, match="has no check trylock"):
+        checks_of("spf-v9-without-trylock", ["trylock"])
+    assert "trylock" not in checks_of("spf-v9-without-trylock", [])

@@ -190,3 +190,59 @@ def test_a_damaged_schedule_is_refused(refused, replay_line):
     (command, schedule, *words), _ = replay_line(*DEADLOCK)
     assert "is not possible: the run has ended by then" in refused(command, f"{schedule},0", *words)
     assert "damaged at 'x'" in refused(command, f"{schedule},x", *words)
+
+
+RAISES = """
+from kactors.policies.classic import Classic
+
+
+class Raises(Classic):
+    name = "raises"
+
+    async def fault(self, cpu, address, *, write):
+        return cpu.no_such_thing
+"""
+
+DEAF = """
+from kactors.observers.properties import Property
+
+
+class Deaf(Property):
+    name = "deaf"
+"""
+
+EVERYTHING = (
+    DEAF
+    + """
+    def tracepoints(self):
+        return {}
+
+    def deliveries(self):
+        return print
+"""
+)
+
+
+@pytest.mark.parametrize("command", [("check", "two-faults"), ("run", "same-address", "--machine", "small")])
+def test_a_users_mistake_is_told_with_its_place(refused, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(RAISES)
+    line = refused(*command, "--policy", "./mine.py:Raises")
+    assert line.startswith("./mine.py:9 in fault: AttributeError: ")
+    assert line.endswith("has no attribute 'no_such_thing'")
+
+
+@pytest.mark.parametrize(("text", "why"), [(DEAF, "hears nothing"), (EVERYTHING, "no deliveries")])
+def test_a_property_that_would_never_find_anything_is_refused(refused, tmp_path, monkeypatch, text, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(text)
+    assert why in refused("check", "two-faults", "--property", "./mine.py:Deaf")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])
+def test_a_time_without_an_end_is_refused(refused, seconds):
+    assert "--time" in refused("check", "two-faults", "--time", seconds)
+
+
+def test_a_machine_that_is_not_small_is_refused(refused):
+    assert "80 CPUs: a search is for a small machine" in refused("check", "same-address", "--cpus", "80")

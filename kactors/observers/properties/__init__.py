@@ -56,6 +56,10 @@ def load_property(name: str) -> Property:
         found: type[Property] = class_from_file("--property", name, Property)
         if not isinstance(getattr(found, "name", None), str):
             raise UsageError(f"--property {name}: the class has no name (a string): violations are told under it")
+        if found.tracepoints is Observer.tracepoints and found.finish is Observer.finish:
+            raise UsageError(f"--property {name}: it hears nothing: write tracepoints() or finish()")
+        if found.deliveries is not Observer.deliveries:
+            raise UsageError(f"--property {name}: properties hear tracepoints, and no deliveries: write tracepoints()")
         return found()
     known = PROPERTIES.get(name)
     if known is None:
