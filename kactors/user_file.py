@@ -67,6 +67,8 @@ def blamed(error: BaseException) -> str | None:
     """Return where in a user's own file an error arose, and what it is; None when no file of his has to do with it."""
     at: BaseException | None = error
     while at is not None:
+        if isinstance(at, UsageError):
+            return str(at)
         frames = [frame for frame in traceback.extract_tb(at.__traceback__) if frame.filename in _LOADED]
         if frames:
             place = frames[-1]

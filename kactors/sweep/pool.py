@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import forkserver
 
-from kactors.engine.errors import ActorCrash
+from kactors.engine.errors import ActorCrash, UsageError
 from kactors.run import Machine
+from kactors.user_file import blamed
 from protocols.result import Result
 from protocols.scenario import Scenario
 
@@ -34,6 +35,7 @@ class _Crashed:
     at_ns: int
     story: tuple[str, ...]
     cause: str
+    blame: str | None
 
 
 def run_all(
@@ -153,11 +155,12 @@ def _work(scenario: Scenario, properties: bool) -> Result | _Crashed:
         return _run(scenario, properties)
     except ActorCrash as crash:
         cause = f"{type(crash.__cause__).__name__}: {crash.__cause__}"
-        return _Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause)
+        return _Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause, blamed(crash))
 
 
 def _landed(outcome: Result | _Crashed) -> Result:
     if isinstance(outcome, _Crashed):
         crash = ActorCrash(outcome.actor, outcome.message, outcome.at_ns, outcome.story)
-        raise crash from RuntimeError(f"in a worker process: {outcome.cause}")
+        blame = outcome.blame
+        raise crash from UsageError(blame) if blame else RuntimeError(f"in a worker process: {outcome.cause}")
     return outcome
