@@ -126,7 +126,7 @@ def test_a_place_without_permission_is_refused(refused, tmp_path, monkeypatch, l
 def test_a_crash_is_traced_and_not_blamed_on_the_trace(kactors, tmp_path):
     (tmp_path / "mine.py").write_text(CRASHES)
     done = run(kactors, tmp_path / "t.txt", "--policy", f"{tmp_path}/mine.py:Mine")
-    assert done.exit_code == 3
+    assert done.exit_code == 2
     assert "of my own" in done.stderr
     assert "StartThread" in (tmp_path / "t.txt").read_text()
 
