@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def _on_interrupt() -> Iterator[Callable[[], bool]]:
     def note(number: int, _frame: FrameType | None) -> None:
         pressed.append(number)
         signal.signal(signal.SIGINT, before)
-        click.echo("\nending the search; Ctrl-C again ends it at once", err=True)
+        if sys.stderr.isatty():  # and who presses it sits there
+            click.echo("\nending the search; Ctrl-C again ends it at once", err=True)
 
     before = signal.signal(signal.SIGINT, note)
     try:
