@@ -86,7 +86,7 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@touch $@
 
 $(MUTATION)/.stamp: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("mutmut crashes Python 3.11 here; name a newer one: make mutants PYTHON=python3.13")'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("under mutmut Python 3.11 crashes; name a newer one: make mutants PYTHON=python3.13")'
 	@echo "installing kactors and mutmut into $(MUTATION) (once)"
 	@$(PYTHON) -m venv --clear $(MUTATION)
 	@$(MUTATION)/bin/python -m pip install -qq -c constraints.txt -e '.[test]' mutmut==3.8.1 pytest-timeout==2.4.0

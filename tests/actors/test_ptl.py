@@ -32,6 +32,7 @@ from protocols.page_table import (
 from protocols.scheduling import TICK
 from protocols.tracepoints import (
     LockAcquired,
+    LockNeeded,
     LockReleased,
     PageMapped,
     PagesUnmapped,
@@ -245,6 +246,18 @@ def test_a_cleared_entry_is_gone_and_no_entry_is_told():
     table.say(SetPte(index=0, value=mk_pte(5, write=True)), SetPte(index=0, value=PTE_NONE))
     assert table.ptl.mapped() == {}
     assert [(told.table, told.vpn) for told in table.heard.of(PteSet)] == [(table.ptl.id, BASE // PAGE)]
+
+
+def test_what_needs_the_lock_is_told_with_the_act():
+    table = Table()
+    needed = Heard(LockNeeded)
+    table.engine.observe(needed)
+    table.say(LockPte(index=0), SetPte(index=0, value=mk_pte(5, write=True)))
+    table.say(ProtectPtes(first=0, last=1, writable=False), ZapPtes(first=0, last=1))
+    assert [told.act for told in needed.of(LockNeeded)] == ["writes a PTE", "protects PTEs", "zaps PTEs"]
+    assert {(told.lock, told.place, told.owner, told.tag, told.write) for told in needed.of(LockNeeded)} == {
+        ("pte_lock", table.ptl.id, "probe0", 7, True)
+    }
 
 
 def test_the_lock_is_told_with_its_place_and_its_owner():
