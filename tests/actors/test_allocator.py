@@ -317,6 +317,7 @@ def test_the_wait_for_graph_names_the_cpus_that_have_not_drained():
 
 def test_nobody_waits_for_the_allocator_without_a_drain():
     zone = Zone()
+    assert zone.allocator.name == "allocator"
     assert zone.allocator.holder(zone.cpus[0], 1) is None
 
 

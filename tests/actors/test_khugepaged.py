@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.scenario import Khugepaged
-from protocols.tracepoints import CollapseDone, PageCopied, PmdChanged, UserStore
+from protocols.tracepoints import CollapseDone, PageCopied, PagesIsolated, PmdChanged, UserStore
 from tests.accounting import assert_settled, pages_mapped
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
 
@@ -43,14 +43,18 @@ def statuses(*bodies, **options):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_range_with_a_written_page_is_collapsed(policy):
-    heard = Heard(PageCopied)
+    heard = Heard(PageCopied, PagesIsolated)
     found, machine, result = statuses(touching(0, 3, then=2 * MS), policy=policy, observers=[heard])
     assert found == ["succeeded"]
+    (table,) = machine.system.ptls()
+    assert heard.of(PagesIsolated) == [PagesIsolated(address=BASE, table=table.id)]
     assert machine.system.account_pages().mapped == 512
     assert len(pages_mapped(machine.system)) == 512
     copied = heard.of(PageCopied)
     assert [copy.vpn - BASE // PAGE for copy in copied if copy.source >= 0] == [0, 3]
     assert len(copied) == 512
+    assert {copy.source for copy in copied if copy.source < 0} == {-1}
+    assert {copy.target - index for index, copy in enumerate(copied)} == {copied[0].target}
     assert result.vmstat["thp_collapse_alloc"] == 1
 
 
@@ -115,7 +119,8 @@ def test_it_goes_from_range_to_range_and_begins_again():
 
 
 def test_it_keeps_no_machine_alive():
-    found, _, result = statuses(touching(0))
+    found, machine, result = statuses(touching(0))
+    assert [process.name for process in machine.system.khugepaged.processes()] == ["khugepaged"]
     assert found == []
     assert result.virtual_ns < MS
     assert result.stop.kind == "quiescent"

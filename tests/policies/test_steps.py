@@ -7,6 +7,7 @@ import pytest
 
 from kactors.engine.observer import Observer
 from protocols.tracepoints import CollapseDone, IrqDisable
+from protocols.vma import VmaKind
 from tests.accounting import assert_settled
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
 
@@ -106,6 +107,33 @@ def test_a_write_to_the_zero_page_clears_the_entry_flushes_and_sets_it_anew_unde
     said = [request for _, request in asked(policy, with_zero_page)]
     begin = said.index(locks) + (2 if policy == "spf-v9" else 1)
     assert said[begin : begin + 4] == ["SetPte", "FlushTlb", "SetPte", "UnlockPte"]
+
+
+async def with_page_made_read_only_and_back(thread):
+    await with_history(thread)
+    await thread.touch(BASE)
+    for writable in (False, True):
+        await thread.mprotect(BASE, 10 * PAGE, writable=writable)
+
+
+@pytest.mark.parametrize("policy", ["classic", "spf-v9", "per-vma"])
+def test_a_write_to_a_page_of_ones_own_only_gives_the_right_back(policy):
+    """Nobody can have a translation that would be wrong: none is flushed, and no page is brought."""
+    said = [request for _, request in asked(policy, with_page_made_read_only_and_back)]
+    assert said.count("SetPte") == 1
+    assert "FlushTlb" not in said
+
+
+async def with_file_area(thread):
+    await thread.mmap(10 * PAGE, address=BASE, kind=VmaKind.FILE)
+    await thread.touch(BASE + 9 * PAGE)
+
+
+def test_after_an_abort_the_classic_path_goes_on_with_the_vma_that_it_has():
+    """C15: one look whether it is still there, instead of find_vma."""
+    said = [request for _, request in asked("spf-v9", with_file_area)]
+    assert said[1:5] == ["GetVma", "DownRead", "ReadVma", "PutVma"]
+    assert "FindVma" not in said
 
 
 def test_a_speculation_walks_and_commits_with_irqs_off():
