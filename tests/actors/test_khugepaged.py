@@ -2,10 +2,13 @@
 
 import pytest
 
+from protocols.allocation import AllocPages
+from protocols.page_table import InstallHuge, Pmd, PmdState
 from protocols.scenario import Khugepaged
 from protocols.tracepoints import CollapseDone, PageCopied, PagesIsolated, PmdChanged, UserStore
+from protocols.vma import VmaKind, VmaSnapshot
 from tests.accounting import assert_settled, pages_mapped
-from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
+from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played, scene, wait_until
 
 MS = 1_000_000
 POLICIES = ("classic", "spf-v9", "per-vma")
@@ -197,3 +200,43 @@ def test_only_per_vma_interrupts_all_cpus_once_more():
     for policy, syncs in (("classic", 0), ("spf-v9", 0), ("per-vma", 1)):
         _, _, result = statuses(touching(0, then=2 * MS), policy=policy, cpus=4)
         assert result.ipi.sync.count == syncs, policy
+
+
+def test_what_it_asks_for_a_huge_page_leaves_the_reserve_alone_and_no_table_behind():
+    said = Delivered(AllocPages, InstallHuge)
+    statuses(touching(0, then=2 * MS), observers=[said])
+    order = PMD.bit_length() - PAGE.bit_length()
+    asked, installed = [message for at_ns, _, message in said.all if at_ns >= MS]
+    assert asked == AllocPages(order=order, count=1, memalloc=False)
+    assert (installed.address, installed.table_pfn) == (BASE, -1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "hugepage", "state", "status"),
+    [
+        (BASE, BASE + PMD, True, PmdState.TABLE, ""),
+        (BASE - PAGE, BASE + PMD + PAGE, True, PmdState.TABLE, ""),
+        (BASE, BASE + PMD, True, PmdState.NONE, "pmd_null"),
+        (BASE, BASE + PMD, True, PmdState.HUGE, "pmd_null"),
+        (BASE, BASE + PMD, False, PmdState.TABLE, "vma_check_failed"),
+        (BASE + PAGE, BASE + 2 * PMD, True, PmdState.TABLE, "vma_check_failed"),
+        (BASE - PMD, BASE + PMD - PAGE, True, PmdState.TABLE, "vma_check_failed"),
+        (BASE + PAGE, BASE + PMD, False, PmdState.NONE, "vma_check_failed"),
+    ],
+)
+def test_a_range_is_looked_at_again_from_all_sides(start, end, hugepage, state, status):
+    khugepaged = scene().system.khugepaged
+    vma = VmaSnapshot(
+        vma_id=1,
+        start=start,
+        end=end,
+        readable=True,
+        writable=True,
+        kind=VmaKind.ANON,
+        anon_vma=True,
+        hugepage=hugepage,
+        sequence=0,
+    )
+    pmd = Pmd(state=state, table=3, pfn=-1)
+    assert khugepaged._revalidate(vma, BASE, pmd) == status
+    assert khugepaged._revalidate(None, BASE, pmd) == "vma_check_failed"
