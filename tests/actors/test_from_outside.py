@@ -61,6 +61,14 @@ def test_a_theft_shifts_the_thread_by_its_length_and_delays_every_answer_to_its_
     assert acked == (15_000 + 900 + 100, TAG, IPI_ACK)
 
 
+@pytest.mark.parametrize(("generation", "flush_ns"), [(1, 0), (2, 100)])
+def test_a_flush_of_a_generation_that_the_tlb_has_reached_costs_the_handler_alone(generation, flush_ns):
+    flush = FlushIpi(start=0, end=4096, generation=generation, full=False)
+    machine, heard = played_with((10_000, flush))
+    assert heard == [(10_000 + 900 + flush_ns, TAG, IPI_ACK)]
+    assert machine.system.cpus[0].tlb.generation == generation
+
+
 def test_without_a_theft_the_answers_come_at_once():
     _, heard = played_with((12_000, ReportQuiescent()), (12_500, DRAIN_PAGES))
     assert heard == [(12_000, TAG, QUIESCENT), (12_500, TAG, PagesDrained(pfns=()))]

@@ -249,6 +249,19 @@ def test_an_idle_cpu_leaves_its_idle_state_answers_and_leaves_mm_cpumask():
     assert_settled(machine)
 
 
+def test_an_idle_cpu_stays_in_mm_cpumask_when_it_is_only_asked_for_a_sign_of_life():
+    left, served = Delivered(LeaveMm), Heard(IpiServed)
+
+    async def synchronize(thread):
+        await thread.compute(900_000)
+        await thread.cpu.synchronize()
+
+    machine, _ = played(synchronize, sleep_at_once, costs=COSTS, observers=[left, served])
+    assert [told.kind for told in served.of(IpiServed)] == ["sync"]
+    assert left.all == []
+    assert_settled(machine)
+
+
 def test_a_cpu_that_left_mm_cpumask_joins_again_with_an_empty_tlb():
     """It sleeps where no lock is held (the bound on speculation), so that pages can be dropped meanwhile."""
     heard, shared = Heard(IpiSend), Shared()
