@@ -226,16 +226,16 @@ def test_what_is_unmapped_is_told_without_the_zero_page_and_only_if_it_goes():
     table = Table()
     gone = Heard(PagesUnmapped)
     table.engine.observe(gone)
-    table.say(LockPte(index=0), SetPte(index=0, value=mk_pte(5, write=False)))
-    table.say(SetPte(index=0, value=mk_pte(5, write=True)))
+    table.say(LockPte(index=0), SetPte(index=4, value=mk_pte(5, write=False)))
+    table.say(SetPte(index=4, value=mk_pte(5, write=True)))
     assert gone.of(PagesUnmapped) == [], "the same frame stays mapped"
-    table.say(SetPte(index=0, value=mk_pte(6, write=True)), SetPte(index=0, value=PTE_NONE))
-    table.say(SetPte(index=0, value=mk_pte(ZERO_PFN, write=False)), SetPte(index=0, value=PTE_NONE))
+    table.say(SetPte(index=4, value=mk_pte(6, write=True)), SetPte(index=4, value=PTE_NONE))
+    table.say(SetPte(index=4, value=mk_pte(ZERO_PFN, write=False)), SetPte(index=4, value=PTE_NONE))
     table.say(SetPte(index=1, value=mk_pte(7, write=True)), SetPte(index=2, value=mk_pte(ZERO_PFN, write=False)))
     table.say(SetPte(index=3, value=mk_pte(8, write=True)), ZapPtes(first=0, last=9), ZapPtes(first=0, last=9))
     assert [told.pfns for told in gone.of(PagesUnmapped)] == [(5,), (6,), (7, 8)]
     first = BASE // PAGE
-    assert [told.vpns for told in gone.of(PagesUnmapped)] == [(first,), (first,), (first + 1, first + 3)]
+    assert [told.vpns for told in gone.of(PagesUnmapped)] == [(first + 4,), (first + 4,), (first + 1, first + 3)]
     assert {told.order for told in gone.of(PagesUnmapped)} == {0}
 
 
