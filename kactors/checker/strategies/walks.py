@@ -220,7 +220,13 @@ class Delay(Walk):
     def choose(self, state: State, channels: list[Channel], step: int) -> Channel:
         """Stay with the last channel while it has something; then, or delayed, go on to the one after it."""
         del state
-        if self._last in channels and step not in self._delayed:
-            return self._last
-        self._last = next((channel for channel in channels if channel > self._last), channels[0])
+        if self._last not in channels:
+            self._last = _after(self._last, channels)
+        if step in self._delayed:
+            self._last = _after(self._last, channels)
         return self._last
+
+
+def _after(last: Channel, channels: list[Channel]) -> Channel:
+    """Return the next one, round robin."""
+    return next((channel for channel in channels if channel > last), channels[0])
