@@ -132,12 +132,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _end_orphan(folder: Path, address: Address, place: IO[bytes]) -> None:
     """End the service whose owner has gone, and wait until it is over: we have the owner's lock, and it has its own."""
-    if _take(place):
-        return
-    with suppress(ServiceLostError), connect(address, reconnect_s=0.0) as client:
-        client.shutdown("who had started it was killed")
-    give_up_s = time.monotonic() + END_S
+    give_up_s = time.monotonic() + START_S
     while not _take(place):
         if time.monotonic() > give_up_s:
             raise UsageError(f"a service that was left alone in {folder} does not end; end it")
+        # It may still be starting, and listen only later: who calls once and is not heard would wait for ever.
+        with suppress(ServiceLostError), connect(address, reconnect_s=0.0) as client:
+            client.shutdown("who had started it was killed")
         time.sleep(POLL_S)

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from kactors import run
-from kactors.client import Job, ServiceLostError, connect
+from kactors.client import Job, ServiceLostError, connect, embedded
 from kactors.client.dial import service_address
 from kactors.client.embedded import embedded_service
 from kactors.engine.errors import UsageError
@@ -156,6 +156,16 @@ def test_an_orphan_is_ended_first(tmp_path):
         with embedded_service(tmp_path / "a") as other:
             assert running.process.wait(20) == 0
             assert other.process.poll() is None
+
+
+def test_an_orphan_that_does_not_listen_yet_is_ended_too(tmp_path):
+    address = embedded._address(tmp_path / "kactors.sock")
+    with (tmp_path / "service.lock").open("ab") as place:
+        assert embedded._take(place)
+        orphan = embedded._start(tmp_path, address, place)
+    with embedded_service(tmp_path) as running:
+        assert orphan.wait(20) == 0
+        assert running.process.poll() is None
 
 
 def test_a_service_that_does_not_start_says_why(tmp_path):
