@@ -149,8 +149,8 @@ class System:
         return user
 
     def home(self, number: int) -> Cpu:
-        """Return a thread's CPU: the main thread has CPU 0, the workers all CPUs in turn."""
-        return self.cpus[0] if number == 0 else self.cpus[(number - 1) % len(self.cpus)]
+        """Return a thread's CPU: the main thread has CPU 0, the workers those that the workload says."""
+        return self.cpus[self.workload.home(number, self.machine) if number else 0]
 
     def _start(self, parent: UserThread, number: int) -> None:
         self.mm_users = len(self.users)

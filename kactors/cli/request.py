@@ -16,14 +16,12 @@ from kactors.machines import machine_names
 from kactors.policies import BROKEN, POLICIES
 from kactors.policies.ablation import WITHOUT
 from kactors.run import Machine
-from kactors.workloads import WORKLOADS
-from kactors.workloads.ebizzy import Ebizzy
+from kactors.workloads import WORKLOADS, load_workload
 from kactors.workloads.recording import Replay
 from protocols.scenario import Scenario
 
-ENDLESS = frozenset({Ebizzy.name})
-"""Workloads that never end by themselves."""
 DEFAULT_UNTIL_NS = 20_000_000
+"""How long a workload that never ends by itself runs, unless somebody says so."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -167,6 +165,8 @@ def _check_name(kind: str, name: str, names: Sequence[str], blame: str) -> None:
 
 
 def _with_an_end(scenario: Scenario) -> Scenario:
-    if scenario.workload in ENDLESS and scenario.until_ns is None and scenario.events_max is None:
+    if scenario.until_ns is not None or scenario.events_max is not None:
+        return scenario
+    if load_workload(scenario.workload, scenario.options).endless:
         return scenario.model_copy(update={"until_ns": DEFAULT_UNTIL_NS})
     return scenario

@@ -12,8 +12,9 @@ from kactors.workloads.ebizzy import Ebizzy
 from kactors.workloads.litmus import SCENES, TIMED
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
+from kactors.workloads.will_it_scale import TESTS as WILL_IT_SCALE
 
-LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *TIMED, *SCENES.values())
+LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *WILL_IT_SCALE, *TIMED, *SCENES.values())
 WORKLOADS: dict[str, type[Workload]] = {workload.name: workload for workload in LISTED}
 
 __all__ = ["WORKLOADS", "Program", "Workload", "load_workload"]

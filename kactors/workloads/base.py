@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from kactors.syscalls import UserThread
+from protocols.machine import Machine
 
 
 class Workload(ABC):
@@ -21,6 +22,7 @@ class Workload(ABC):
         at_once: the workers leave the start barrier at the same instant.
         interchangeable: all workers run one program, so exchanging two of them changes nothing but their numbers. What
             they note, they note under the same names.
+        endless: its workers never return: a run needs another end.
         costs: what it needs of the machine's profile, unless the scenario says otherwise.
     """
 
@@ -28,6 +30,7 @@ class Workload(ABC):
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
     interchangeable: ClassVar[bool] = False
+    endless: bool = False
     options_type: ClassVar[type[BaseModel] | None] = None
     costs: ClassVar[Mapping[str, int]] = {}
 
@@ -43,6 +46,10 @@ class Workload(ABC):
     @abstractmethod
     def workers(self, cpus: int) -> int:
         """Return how many workers run when the scenario does not say."""
+
+    def home(self, number: int, machine: Machine) -> int:
+        """Return the CPU of worker ``number`` (1, 2, ...): all CPUs in turn."""
+        return (number - 1) % machine.cpus
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """What the main thread does before it starts the workers."""

@@ -12,12 +12,12 @@ from pydantic import Field
 
 from kactors.syscalls import UserThread
 from kactors.workloads.options import Configured, Options
+from kactors.workloads.touching import touch_pages
 
 CHUNK_BYTES = 512 * 1024
 DEAD_RANDOM_BYTES = 8
 USER_NS_PER_RECORD = 150
 """User code of one record besides its faults: assumed from the recordings' untraced gaps of a few hundred ns."""
-TOUCH_NS = 5
 
 
 class EbizzyOptions(Options):
@@ -48,6 +48,7 @@ class Ebizzy(Configured[EbizzyOptions]):
 
     options_type = EbizzyOptions
     name: ClassVar[str] = "ebizzy"
+    endless = True
 
     def workers(self, cpus: int) -> int:
         """Return -t, or twice the CPUs."""
@@ -59,7 +60,7 @@ class Ebizzy(Configured[EbizzyOptions]):
         options = self._options
         chunks = [await thread.mmap(options.s) for _ in range(options.n)]
         for chunk in chunks:
-            await _touch_pages(thread, chunk, options.s)
+            await touch_pages(thread, chunk, options.s)
         for chunk in chunks[::2]:
             if options.P:
                 await thread.munmap(chunk, options.s)
@@ -73,15 +74,9 @@ class Ebizzy(Configured[EbizzyOptions]):
         heap = await thread.mmap(size) if options.M else 0
         while True:
             copy = heap or await thread.mmap(size)
-            await _touch_pages(thread, copy, size)
+            await touch_pages(thread, copy, size)
             # -T leaves out memcpy and the binary search: about one pass over the bytes each
             await thread.compute(USER_NS_PER_RECORD if options.T else USER_NS_PER_RECORD + size // 4)
             if not heap:
                 await thread.munmap(copy, size)
             thread.record_done()
-
-
-async def _touch_pages(thread: UserThread, start: int, size: int) -> None:
-    for address in range(start, start + size, thread.page_size):
-        await thread.touch(address)
-        await thread.compute(TOUCH_NS)

@@ -1,0 +1,68 @@
+"""What all tests of will-it-scale have in common: tasks that loop, each on what is its own, and count iterations.
+
+Source: main.c and tests/*.c of antonblanchard/will-it-scale. Its -s (how many seconds to sample) has no counterpart:
+a run's length is its ``until``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from kactors.syscalls import UserThread
+from kactors.workloads.options import Configured, Options
+from protocols.machine import Machine
+
+MEMSIZE_BYTES = 128 * 1024 * 1024
+"""MEMSIZE of the tests that map an area."""
+
+
+class TaskOptions(Options):
+    """The program's flags by their letters, and what the model adds to them."""
+
+    t: Annotated[int, Field(ge=1)] | None = Field(None, description="tasks; one a CPU by default (the program: 1)")
+    m: bool = Field(False, description="tasks fill the SMT threads in turn, else the cores first")
+    mode: Literal["threads"] = Field("threads", description="threads: all tasks in one process")
+    rounds: Annotated[int, Field(ge=1)] | None = Field(None, description="rounds of the loop; for ever by default")
+
+
+class AreaOptions(TaskOptions):
+    """Of a test that maps an area."""
+
+    memsize: Annotated[int, Field(ge=1)] = Field(MEMSIZE_BYTES, description="bytes of the area (the program's MEMSIZE)")
+
+
+class WillItScale(Configured[TaskOptions]):
+    """A test: derive, and write down one round of its loop."""
+
+    options_type: ClassVar[type[TaskOptions]] = TaskOptions
+    unit: ClassVar[str] = "iterations"
+
+    def __init__(self, options: TaskOptions) -> None:
+        super().__init__(options)
+        self.endless = options.rounds is None
+
+    def workers(self, cpus: int) -> int:
+        """Return -t, or a task a CPU."""
+        return self._options.t or cpus
+
+    def home(self, number: int, machine: Machine) -> int:
+        """Without -m task i is bound to core i, so that the second thread of a core comes after the first of all."""
+        cores = machine.cpus // machine.cpus_per_core
+        if self._options.m or not cores:
+            return super().home(number, machine)
+        sibling, core = divmod((number - 1) % (cores * machine.cpus_per_core), cores)
+        return core * machine.cpus_per_core + sibling
+
+    async def work(self, thread: UserThread) -> None:
+        """Loop for ever, or for so many rounds."""
+        done = 0
+        while done != self._options.rounds:
+            await self.one_round(thread)
+            done += 1
+
+    @abstractmethod
+    async def one_round(self, thread: UserThread) -> None:
+        """Do the body of the test's loop once, and count its iterations."""
