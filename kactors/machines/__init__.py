@@ -1,27 +1,23 @@
-"""Machine profiles: TOML files, each value with its source."""
+"""Machine profiles: TOML files, each value with its source; a file holds only what differs from what it inherits."""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.machines.profile_file import BASES, FOLDER, Entries, file_names, read_entries
 from protocols.machine import Machine
-
-FOLDER = resources.files(__name__)
 
 
 @cache
 def machine_names() -> tuple[str, ...]:
     """Return the names of the built-in profiles."""
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml")))
+    return file_names(FOLDER)
 
 
 def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, int] | None = None) -> Machine:
@@ -35,7 +31,7 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, int]
     Raises:
         UsageError: no such profile, key or value; the message names it.
     """
-    values = {key: entry["value"] for key, entry in _read(name).items()} | {"name": Path(name).stem} | dict(costs or {})
+    values = {key: entry.value for key, entry in _entries(name).items()} | {"name": Path(name).stem} | dict(costs or {})
     if cpus is not None:
         values["cpus"] = cpus
     try:
@@ -44,9 +40,20 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, int]
         raise UsageError(f"machine {name}: {_first_problem(error)}") from None
 
 
-def sources(name: str) -> dict[str, tuple[Any, str]]:
-    """Return (value, source) of every parameter of a profile, in the file's order."""
-    return {key: (entry["value"], entry["source"]) for key, entry in _read(name).items()}
+def profile(name: str) -> Entries:
+    """Return every entry of a profile, in the order of ``Machine``'s fields.
+
+    Raises:
+        UsageError: as ``load_machine``.
+    """
+    load_machine(name)
+    entries = _entries(name)
+    return {key: entries[key] for key in Machine.model_fields if key in entries}
+
+
+def sources(name: str) -> dict[str, tuple[int | str, str]]:
+    """Return (value, where it comes from) of every parameter of a profile, in the order of ``Machine``'s fields."""
+    return {key: (entry.value, entry.told) for key, entry in profile(name).items()}
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -55,19 +62,27 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Machine.model_fields, n=1)
         return f"there is no parameter {key}" + (f"; did you mean {near[0]}?" if near else "")
+    if first["type"] == "missing":
+        return f"{key} has no value, neither here nor in what it inherits"
     return f"{key} = {first.get('input')!r}: {first['msg']}"
 
 
+def _entries(name: str) -> Entries:
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise _no_such(name)
+        return read_entries(name)
+    return _own_entries(name)
+
+
 @cache
-def _read(name: str) -> dict[str, dict[str, Any]]:
-    source = Path(name) if name.endswith(".toml") else FOLDER.joinpath(f"{name}.toml")
-    if not source.is_file():
-        raise UsageError(f"--machine {name}: no such machine; there are {', '.join(machine_names())}, and FILE.toml")
-    try:
-        entries = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"machine {name}: not TOML: {error}") from None
-    for key, entry in entries.items():
-        if not (isinstance(entry, dict) and entry.keys() == {"value", "source"}):
-            raise UsageError(f"machine {name}: {key} must be a table with value and source")
-    return entries
+def _own_entries(name: str) -> Entries:
+    if name not in machine_names():
+        raise _no_such(name)
+    return read_entries(name)
+
+
+def _no_such(name: str) -> UsageError:
+    if name in file_names(BASES):
+        return UsageError(f"--machine {name}: {name} is no machine, but what machines inherit from")
+    return UsageError(f"--machine {name}: no such machine; there are {', '.join(machine_names())}, and FILE.toml")

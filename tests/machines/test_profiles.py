@@ -54,6 +54,7 @@ def test_cpus_and_costs_replace_the_profiles_values():
     ("arguments", "message"),
     [
         ({"name": "smal"}, "--machine smal: no such machine; there are "),
+        ({"name": "x86"}, "--machine x86: x86 is no machine, but what machines inherit from"),
         ({"name": "nowhere.toml"}, "--machine nowhere.toml: no such machine"),
         ({"name": "small", "costs": {"atomic": 1}}, "there is no parameter atomic; did you mean atomic_ns?"),
         ({"name": "small", "costs": {"zzz": 1}}, "there is no parameter zzz"),
@@ -90,7 +91,7 @@ def test_a_users_own_file_is_a_profile_named_after_it(own_profile):
         ("cpus = ", "not TOML"),
         ("cpus = 3", "cpus must be a table with value and source"),
         ("cpus = { value = 3 }", "cpus must be a table with value and source"),
-        ('cpus = { value = 3, source = "own" }', "Field required"),
+        ('cpus = { value = 3, source = "own" }', "page_size has no value, neither here nor in what it inherits"),
     ],
 )
 def test_a_users_file_that_is_wrong_is_named_with_the_key(tmp_path, text, message):
