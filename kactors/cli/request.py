@@ -16,7 +16,7 @@ from kactors.machines import machine_names
 from kactors.policies import BROKEN, POLICIES
 from kactors.policies.ablation import WITHOUT
 from kactors.run import Machine
-from kactors.workloads import WORKLOADS, load_workload
+from kactors.workloads import WORKLOADS
 from kactors.workloads.recording import Replay
 from protocols.scenario import Scenario
 
@@ -167,6 +167,7 @@ def _check_name(kind: str, name: str, names: Sequence[str], blame: str) -> None:
 def _with_an_end(scenario: Scenario) -> Scenario:
     if scenario.until_ns is not None or scenario.events_max is not None:
         return scenario
-    if load_workload(scenario.workload, scenario.options).endless:
+    workload = WORKLOADS.get(scenario.workload)
+    if workload is not None and workload.endless(scenario.options):
         return scenario.model_copy(update={"until_ns": DEFAULT_UNTIL_NS})
     return scenario

@@ -22,7 +22,6 @@ class Workload(ABC):
         at_once: the workers leave the start barrier at the same instant.
         interchangeable: all workers run one program, so exchanging two of them changes nothing but their numbers. What
             they note, they note under the same names.
-        endless: its workers never return: a run needs another end.
         costs: what it needs of the machine's profile, unless the scenario says otherwise.
     """
 
@@ -30,7 +29,6 @@ class Workload(ABC):
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
     interchangeable: ClassVar[bool] = False
-    endless: bool = False
     options_type: ClassVar[type[BaseModel] | None] = None
     costs: ClassVar[Mapping[str, int]] = {}
 
@@ -42,6 +40,12 @@ class Workload(ABC):
         Raises:
             UsageError: an unknown option, or a value out of range.
         """
+
+    @classmethod
+    def endless(cls, options: Mapping[str, Any]) -> bool:
+        """Return whether workers with these options, be they valid or not, never return: a run needs another end."""
+        del options
+        return False
 
     @abstractmethod
     def workers(self, cpus: int) -> int:

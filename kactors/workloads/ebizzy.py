@@ -6,7 +6,8 @@ with -R the copy is always 8 bytes. So ``-mTRp`` is {mmap one page, one fault, m
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -48,7 +49,12 @@ class Ebizzy(Configured[EbizzyOptions]):
 
     options_type = EbizzyOptions
     name: ClassVar[str] = "ebizzy"
-    endless = True
+
+    @classmethod
+    def endless(cls, options: Mapping[str, Any]) -> bool:
+        """Always: -S, how many seconds, is the run's ``until``."""
+        del options
+        return True
 
     def workers(self, cpus: int) -> int:
         """Return -t, or twice the CPUs."""

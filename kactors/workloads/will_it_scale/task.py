@@ -7,7 +7,8 @@ a run's length is its ``until``.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,9 +41,10 @@ class WillItScale(Configured[TaskOptions]):
     options_type: ClassVar[type[TaskOptions]] = TaskOptions
     unit: ClassVar[str] = "iterations"
 
-    def __init__(self, options: TaskOptions) -> None:
-        super().__init__(options)
-        self.endless = options.rounds is None
+    @classmethod
+    def endless(cls, options: Mapping[str, Any]) -> bool:
+        """Unless the rounds are counted."""
+        return options.get("rounds") is None
 
     def workers(self, cpus: int) -> int:
         """Return -t, or a task a CPU."""
