@@ -10,11 +10,15 @@ from kactors.workloads.base import Workload
 from kactors.workloads.collapse import Collapse
 from kactors.workloads.ebizzy import Ebizzy
 from kactors.workloads.litmus import SCENES, TIMED
+from kactors.workloads.multi_fault import MultiFault
+from kactors.workloads.pft import Pft
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
+from kactors.workloads.spf_test import SpfTest
 from kactors.workloads.will_it_scale import TESTS as WILL_IT_SCALE
 
-LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *WILL_IT_SCALE, *TIMED, *SCENES.values())
+BENCHMARKS: tuple[type[Workload], ...] = (*WILL_IT_SCALE, Pft, MultiFault, SpfTest)
+LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *BENCHMARKS, *TIMED, *SCENES.values())
 WORKLOADS: dict[str, type[Workload]] = {workload.name: workload for workload in LISTED}
 
 __all__ = ["WORKLOADS", "Program", "Workload", "load_workload"]

@@ -9,7 +9,7 @@ from kactors.engine.errors import UsageError
 from kactors.machines import load_machine
 from kactors.workloads import load_workload
 from kactors.workloads.will_it_scale.page_fault1 import PageFault1
-from protocols.tracepoints import MmapSemHold, PageFaultUser, RecordDone, SyscallDone, WorkersStarted
+from protocols.tracepoints import MmapSemHold, PageFaultUser, RangeMapped, RecordDone, SyscallDone, WorkersStarted
 from tests.accounting import assert_settled
 from tests.actors.scenes import Heard
 
@@ -21,7 +21,7 @@ class Ran:
     """A test that ran so many rounds and ended; ``steps``: what its workers did, in order."""
 
     def __init__(self, name, policy="classic", tasks=1, machine="small", cpus=None, **options):
-        self.heard = Heard(SyscallDone, PageFaultUser, MmapSemHold, WorkersStarted, RecordDone)
+        self.heard = Heard(SyscallDone, PageFaultUser, MmapSemHold, WorkersStarted, RecordDone, RangeMapped)
         options = {"rounds": 2, "t": tasks} | options
         scenario = Scenario(workload=name, options=options, machine=machine, policy=policy, cpus=cpus)
         self.machine = Machine(scenario, observers=[self.heard])
@@ -36,7 +36,7 @@ class Ran:
         return [
             entry.name if type(entry) is SyscallDone else words[type(entry)]
             for entry in self.after
-            if type(entry) is not MmapSemHold
+            if type(entry) is SyscallDone or type(entry) in words
         ]
 
     def count(self, kind):
@@ -56,6 +56,29 @@ def test_tasks_of_page_fault1_have_their_own_areas_and_write_sections(policy):
     run = Ran("page_fault1", policy, tasks=3, memsize=40 * PAGE, rounds=3)
     assert Counter(run.steps) == {"mmap": 9, "munmap": 9, "fault": 9 * 40, "iteration": 9 * 40}
     assert run.count(MmapSemHold) == 2 * 9, "one pair of write sections for each area's faults"
+    assert_settled(run.machine)
+
+
+def test_a_round_of_malloc1_faults_once_for_the_header():
+    run = Ran("malloc1", memsize=8 * PAGE)
+    assert run.steps == ["mmap", "fault", "munmap", "iteration"] * 2
+    area = run.heard.of(RangeMapped)[0]
+    assert area.last - area.first == 9, "the header makes the area a page longer"
+    assert_settled(run.machine)
+
+
+def test_a_round_of_mmap1_touches_nothing():
+    run = Ran("mmap1", memsize=8 * PAGE)
+    assert run.steps == ["mmap", "munmap", "iteration"] * 2
+    assert_settled(run.machine)
+
+
+@pytest.mark.parametrize("name", ["malloc1", "mmap1"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_tasks_that_only_map_write_to_mmap_sem_twice_a_round(name, policy):
+    run = Ran(name, policy, tasks=4, rounds=5)
+    assert run.result.throughput.records == 20
+    assert run.count(MmapSemHold) == 2 * 20
     assert_settled(run.machine)
 
 
