@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(ge=1)]
 Cost = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+Placement = Literal["adjacent", "cores", "sockets"]
+"""How threads are spread, one a CPU: over CPUs as they are numbered, so that a core's CPUs come one after the other; a
+CPU of each core first, socket after socket; a CPU of each core first, the sockets in turn."""
 
 
 class Machine(BaseModel):
@@ -32,6 +35,8 @@ class Machine(BaseModel):
     cores_per_cache: Positive
     """Cores that share a last-level cache."""
     caches_per_socket: Positive
+    placement: Placement
+    """On which CPUs the first threads live, unless the workload says otherwise."""
 
     line_core_ns: Cost
     line_cache_ns: Cost
@@ -107,6 +112,39 @@ class Machine(BaseModel):
         core, cache = self.cpus_per_core, self.cpus_per_core * self.cores_per_cache
         socket = cache * self.caches_per_socket
         return [(cpu // core, cpu // cache, cpu // socket) for cpu in range(self.cpus)]
+
+    @cached_property
+    def sockets(self) -> int:
+        """Sockets, the last of which may not be full."""
+        return self.socket_of(self.cpus - 1) + 1
+
+    def socket_of(self, cpu: int) -> int:
+        """Return the socket of a CPU. The CPUs of a core, cache and socket are numbered one after the other.
+
+        Linux numbers them otherwise: the second CPU of each core after the first ones of all.
+        """
+        return self._places[cpu][2]
+
+    @cached_property
+    def _orders(self) -> dict[str, tuple[int, ...]]:
+        cpus, places, siblings = range(self.cpus), self._places, self.cpus_per_core
+        first = {place[2]: place[0] for place in reversed(places)}
+        return {
+            "adjacent": tuple(cpus),
+            "cores": tuple(sorted(cpus, key=lambda cpu: (cpu % siblings, cpu))),
+            "sockets": tuple(
+                sorted(cpus, key=lambda cpu: (cpu % siblings, places[cpu][0] - first[places[cpu][2]], places[cpu][2]))
+            ),
+        }
+
+    def cpu_of(self, thread: int, placement: Placement | None = None) -> int:
+        """Return the CPU of the thread-th thread, counted from 0; with more threads than CPUs it begins anew.
+
+        Args:
+            thread: its number.
+            placement: replaces the profile's own.
+        """
+        return self._orders[placement or self.placement][thread % self.cpus]
 
     def transfer_ns(self, owner: int, reader: int) -> int:
         """Return the cost of moving a cache line between two CPUs; -1, memory or khugepaged, is in the socket."""

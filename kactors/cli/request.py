@@ -157,7 +157,7 @@ def _check_names(scenario: Scenario, draft: Draft) -> None:
 
 
 def _check_name(kind: str, name: str, names: Sequence[str], blame: str) -> None:
-    marks = {"policy": (":", ".py", WITHOUT), "machine": (".toml",), "workload": ()}
+    marks = {"policy": (":", ".py", WITHOUT), "machine": (".toml", "generic:"), "workload": ()}
     if name in names or any(mark in name for mark in marks[kind]):
         return  # known, or for its loader to judge: a file of the user's own, a policy without some checks
     shown = [known for known in names if known not in BROKEN]

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
-from kactors.machines.profile_file import BASES, FOLDER, Entries, file_names, read_entries
+from kactors.machines.entry import Entries
+from kactors.machines.generic import PREFIX
+from kactors.machines.profile_file import BASES, FOLDER, file_names, read_entries
 from protocols.machine import Machine
 
 
@@ -24,7 +26,7 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, int]
     """Return a profile by name, or from a user's TOML file.
 
     Args:
-        name: a built-in name, or a path that ends in .toml.
+        name: a built-in name, ``generic:N``, or a path that ends in .toml.
         cpus: replaces the number of CPUs; the topology repeats.
         costs: values to replace, by name.
 
@@ -77,7 +79,7 @@ def _entries(name: str) -> Entries:
 
 @cache
 def _own_entries(name: str) -> Entries:
-    if name not in machine_names():
+    if name not in machine_names() and not name.startswith(PREFIX):
         raise _no_such(name)
     return read_entries(name)
 
@@ -85,4 +87,6 @@ def _own_entries(name: str) -> Entries:
 def _no_such(name: str) -> UsageError:
     if name in file_names(BASES):
         return UsageError(f"--machine {name}: {name} is no machine, but what machines inherit from")
-    return UsageError(f"--machine {name}: no such machine; there are {', '.join(machine_names())}, and FILE.toml")
+    return UsageError(
+        f"--machine {name}: no such machine; there are {', '.join(machine_names())}, {PREFIX}N, and FILE.toml"
+    )

@@ -23,7 +23,7 @@ def catalogue() -> str:
         ["Options of policies (--set policy.KEY=VALUE) and defaults:", *_policy_options()],
         ["A policy without some of its checks: --policy NAME-without-CHECK+CHECK", *_checks()],
         ["Workloads, with their options (--set KEY=VALUE) and defaults:", *_workloads()],
-        ["Machines (--machine NAME or FILE.toml):", *_machines()],
+        ["Machines (--machine NAME, FILE.toml, or generic:N for an x86 server of N CPUs):", *_machines()],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 

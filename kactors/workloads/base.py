@@ -52,8 +52,8 @@ class Workload(ABC):
         """Return how many workers run when the scenario does not say."""
 
     def home(self, number: int, machine: Machine) -> int:
-        """Return the CPU of worker ``number`` (1, 2, ...): all CPUs in turn."""
-        return (number - 1) % machine.cpus
+        """Return the CPU of worker ``number`` (1, 2, ...): all CPUs in turn, as the machine places threads."""
+        return machine.cpu_of(number - 1)
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """What the main thread does before it starts the workers."""

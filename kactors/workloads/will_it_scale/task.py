@@ -52,11 +52,7 @@ class WillItScale(Configured[TaskOptions]):
 
     def home(self, number: int, machine: Machine) -> int:
         """Without -m task i is bound to core i, so that the second thread of a core comes after the first of all."""
-        cores = machine.cpus // machine.cpus_per_core
-        if self._options.m or not cores:
-            return super().home(number, machine)
-        sibling, core = divmod((number - 1) % (cores * machine.cpus_per_core), cores)
-        return core * machine.cpus_per_core + sibling
+        return machine.cpu_of(number - 1, "adjacent" if self._options.m else "cores")
 
     async def work(self, thread: UserThread) -> None:
         """Loop for ever, or for so many rounds."""
