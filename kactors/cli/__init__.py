@@ -5,7 +5,8 @@ from kactors.cli.check import check, replay_schedule
 from kactors.cli.client import client
 from kactors.cli.commands import main
 from kactors.cli.export import export
+from kactors.cli.profile import profile
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 
-__all__ = ["ablate", "check", "client", "export", "main", "replay_schedule", "serve", "top"]
+__all__ = ["ablate", "check", "client", "export", "main", "profile", "replay_schedule", "serve", "top"]

@@ -10,10 +10,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
-from kactors.machines.entry import Entries
+from kactors.machines.entry import Entries, Entry
 from kactors.machines.generic import PREFIX
 from kactors.machines.profile_file import BASES, FOLDER, file_names, read_entries
 from protocols.machine import Machine
+
+__all__ = ["Entries", "Entry", "load_machine", "machine_names", "profile", "sources"]
 
 
 @cache

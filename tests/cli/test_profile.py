@@ -1,0 +1,48 @@
+"""`kactors profile` prints the sheet of any machine that can be run, and one line about what cannot."""
+
+import json
+
+from kactors.report import profile_sheet as sheets
+
+
+def test_profile_prints_the_sheet(kactors):
+    done = kactors("profile", "x86-80")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == sheets.sheet("x86-80")
+
+
+def test_profile_prints_json(kactors):
+    told = json.loads(kactors("profile", "zen4-vm-2", "--json").stdout)
+    assert told["machine"] == "zen4-vm-2"
+    entry = told["parameters"]["idle_exit_ns"]
+    assert (entry["value"], entry["unit"], entry["range"]) == (35000, "ns", [35000, 40000])
+    assert told["topology"]["sockets"] == 1
+    assert [place["ns"] for place in told["distances"]] == [5, 55, 100, 150]
+
+
+def test_profile_diff_prints_what_differs(kactors):
+    assert kactors("profile", "x86-80", "--diff", "small").stdout == sheets.difference("x86-80", "small")
+    told = json.loads(kactors("profile", "x86-80", "--diff", "small", "--json").stdout)
+    assert (told["cpus"]["x86-80"]["value"], told["cpus"]["small"]["value"]) == (80, 2)
+    assert "tlb" not in told
+
+
+def test_a_users_own_file_and_a_generic_server_have_a_sheet(kactors, tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('inherits = "small"\nwake_ns = { value = 7, source = "own stopwatch" }', encoding="utf-8")
+    assert "own stopwatch" in kactors("profile", own).stdout
+    assert kactors("profile", "generic:48").stdout.startswith("generic:48: 2 sockets x 2 last-level caches x 6 cores")
+
+
+def test_what_is_no_machine_is_one_line(refused, tmp_path):
+    assert refused("profile", "smal").startswith("--machine smal: no such machine; there are ")
+    assert "generic:N is a number of CPUs" in refused("profile", "generic:x")
+    assert "no such machine" in refused("profile", "small", "--diff", "nowhere.toml")
+    own = tmp_path / "mine.toml"
+    own.write_text('inherits = "small"\nwake_ns = { value = 7, source = "x", range = [8, 9] }', encoding="utf-8")
+    assert refused("profile", own).endswith("mine.toml: wake_ns = 7 lies outside its range, 8 to 9")
+
+
+def test_a_generic_server_runs(kactors):
+    done = kactors("run", "ebizzy", "--machine", "generic:4", "--until", "20us", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["cpus"]) == (0, 4)
