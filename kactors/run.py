@@ -23,7 +23,7 @@ from kactors.system import System, build
 from kactors.workloads import Workload
 from protocols.result import CpuTime, Memory, Result
 from protocols.scenario import Scenario
-from protocols.stop import AnyStop
+from protocols.stop import AnyStop, TimeReached
 
 Runtime = Literal["inline", "trio"]
 
@@ -81,6 +81,22 @@ class Machine:
             run_inline(self.system.engine)
         else:
             trio.run(run_trio, self.system.engine)
+        return self.result()
+
+    def advance(self, until_ns: int) -> bool:
+        """Let virtual time come to this instant, on the inline runtime; return whether the run can go on.
+
+        Raises:
+            ActorCrash: an actor raised: an internal bug.
+        """
+        engine = self.system.engine
+        engine.horizon_ns = min(until_ns, engine.limit_ns)
+        run_inline(engine)
+        return engine.stop is None
+
+    def end(self) -> Result:
+        """Return the result of a run that was advanced, as if its time were up now; it cannot go on."""
+        self.system.engine.halt(TimeReached(at=self.system.engine.now_ns))
         return self.result()
 
     async def run_async(self) -> Result:

@@ -208,13 +208,14 @@ class Scheduler(FaultContext):
         self._end_idle(self.clock_ns)
         self._switch()
 
-    def _end_idle(self, at_ns: int) -> int:
-        """Account for the idle time until ``at_ns``; return the kind that it counts as."""
-        slept = any(thread.slept_at_ns >= 0 for thread in self.threads.values() if thread.coroutine is not None)
-        kind = Spent.LOCK_SLEEP if slept else Spent.IDLE
-        self.spent[kind] += at_ns - self._idle_since_ns
+    def _end_idle(self, at_ns: int) -> None:
+        """Account for the idle time until ``at_ns``."""
+        self.spent[self._idle_kind()] += at_ns - self._idle_since_ns
         self._idle_since_ns = at_ns
-        return kind
+
+    def _idle_kind(self) -> int:
+        slept = any(thread.slept_at_ns >= 0 for thread in self.threads.values() if thread.coroutine is not None)
+        return Spent.LOCK_SLEEP if slept else Spent.IDLE
 
     def _wake(self, event: Event) -> None:
         thread = self.threads[event[3]]
@@ -324,29 +325,41 @@ class Scheduler(FaultContext):
 
     def finish(self, at_ns: int) -> None:
         """Account for the time up to the end of the run, be it in the middle of a wait or of a computation."""
-        busy_ns = self.interrupts.busy_until_ns
-        end_ns = max(at_ns, busy_ns)
-        if self.current is IDLE:
-            end_ns = max(end_ns, self._idle_since_ns)
-            self.mode = self._end_idle(end_ns)
-        elif self._waits_as != NOT_WAITING:
-            end_ns = self.clock_ns = max(end_ns, self.clock_ns)
-            self._end_wait()
-        else:
-            end_ns = max(end_ns, self.clock_ns)
-        stolen_ns = max(self.interrupts.stolen_until_ns - max(at_ns, self.interrupts.stolen_from_ns), 0)
-        self._forget(end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
+        self.spent[:] = self.spent_until(at_ns)
+        self._waits_as = NOT_WAITING
         self.arrived(at_ns)
         self._idle_since_ns = self.interrupts.busy_until_ns = at_ns
 
-    def _forget(self, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
-        """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
+    def spent_until(self, at_ns: int) -> list[int]:
+        """Return ns by Spent up to now, an instant at which the run rests or has ended; it changes nothing.
 
-        Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
-        others do. That is less than a fault's own time.
+        A wait or an idle time that is not over counts as far as it has come; what was computed ahead is taken back.
         """
-        known = ((Spent.STOLEN, stolen_ns), (Spent.IPI_SERVICE, serving_ns))
-        for kind, most_ns in (*known, *((kind, beyond_ns) for kind in (self.mode, *Spent))):
-            part_ns = min(beyond_ns, most_ns, self.spent[kind])
-            self.spent[kind] -= part_ns
-            beyond_ns -= part_ns
+        spent, kind, busy_ns = self.spent.copy(), self.mode, self.interrupts.busy_until_ns
+        if self.current is IDLE:
+            end_ns = max(at_ns, busy_ns, self._idle_since_ns)
+            kind = self._idle_kind()
+            spent[kind] += end_ns - self._idle_since_ns
+        elif self._waits_as != NOT_WAITING:
+            end_ns = max(at_ns, busy_ns, self.clock_ns)
+            spent[self._waits_as] += end_ns - self.stolen_ns - self._waits_from_ns
+        else:
+            end_ns = max(at_ns, busy_ns, self.clock_ns)
+        stolen_ns = max(self.interrupts.stolen_until_ns - max(at_ns, self.interrupts.stolen_from_ns), 0)
+        _forget(spent, kind, end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
+        return spent
+
+
+def _forget(spent: list[int], last: int, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
+    """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
+
+    Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
+    others do. That is less than a fault's own time.
+    """
+    known = ((Spent.STOLEN, stolen_ns), (Spent.IPI_SERVICE, serving_ns))
+    for kind, most_ns in (*known, *((kind, beyond_ns) for kind in (last, *Spent))):
+        part_ns = min(beyond_ns, most_ns, spent[kind])
+        spent[kind] -= part_ns
+        beyond_ns -= part_ns
+        if not beyond_ns:
+            return

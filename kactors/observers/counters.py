@@ -37,6 +37,8 @@ class FaultCounters(Observer):
     Attributes:
         faults, records, oom_kills: how many so far.
         vmstat, watermarks, collapses: how many so far, by name.
+        started_ns: when the workers started; 0 before that.
+        set_up, set_up_vmstat: what had been counted by then.
     """
 
     def __init__(self) -> None:
@@ -44,12 +46,13 @@ class FaultCounters(Observer):
         self._paths: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self.records = 0
-        self._set_up_faults = 0
-        self._started_ns = 0
+        self.started_ns = 0
         self.vmstat: Counter[str] = Counter()
         self.watermarks: Counter[str] = Counter()
         self.collapses: Counter[str] = Counter()
         self.oom_kills = 0
+        self.set_up = self.counters()
+        self.set_up_vmstat: dict[str, int] = {}
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
         """Hear everything that is counted."""
@@ -87,9 +90,9 @@ class FaultCounters(Observer):
 
     def throughput(self, unit: str, end_ns: int) -> Throughput:
         """Return the workload's rate since its workers started."""
-        measured_ns = max(end_ns - self._started_ns, 0)
+        measured_ns = max(end_ns - self.started_ns, 0)
         per_s = self.records * 1_000_000_000 / measured_ns if measured_ns else 0.0
-        faults_per_s = (self.faults - self._set_up_faults) * 1_000_000_000 / measured_ns if measured_ns else 0.0
+        faults_per_s = (self.faults - self.set_up.faults) * 1_000_000_000 / measured_ns if measured_ns else 0.0
         return Throughput(
             unit=unit, records=self.records, measured_ns=measured_ns, per_s=per_s, faults_per_s=faults_per_s
         )
@@ -107,8 +110,8 @@ class FaultCounters(Observer):
         self.records += 1
 
     def _started(self, at_ns: int, _who: str, _started: WorkersStarted) -> None:
-        self._started_ns = at_ns
-        self._set_up_faults = self.faults
+        self.started_ns = at_ns
+        self.set_up, self.set_up_vmstat = self.counters(), dict(self.vmstat)
 
     def _vm_event(self, _at_ns: int, _who: str, event: VmEvent) -> None:
         self.vmstat[event.name] += event.count

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import forkserver
+from typing import TypeVar
 
 from kactors.engine.errors import ActorCrash, UsageError
 from kactors.run import Machine
@@ -23,11 +24,13 @@ from protocols.scenario import Scenario
 OnDone = Callable[[int, Result], None]
 """(place of the scenario, its result), as each run ends."""
 
+Outcome = TypeVar("Outcome")
+
 PARENT_GONE = 1
 
 
 @dataclass(frozen=True)
-class _Crashed:
+class Crashed:
     """An ActorCrash on its way between processes: its four arguments are not what pickle would hand to it."""
 
     actor: str
@@ -59,8 +62,7 @@ def run_all(
         UsageError: a scenario names something that does not exist; the other runs are abandoned.
         ActorCrash: an actor raised: an internal bug.
     """
-    cpus = os.cpu_count() or 1
-    count = min(workers or cpus, cpus, len(scenarios))
+    count = processes(workers, len(scenarios))
     results: dict[int, Result] = {}
     for place, result in _inline(scenarios, properties) if count <= 1 else _parallel(scenarios, count, properties):
         results[place] = result
@@ -69,17 +71,23 @@ def run_all(
     return [results[place] for place in range(len(scenarios))]
 
 
+def processes(workers: int | None, runs: int) -> int:
+    """Return how many processes are worth their while for so many runs; with one, the caller's own does."""
+    cpus = os.cpu_count() or 1
+    return min(workers or cpus, cpus, runs)
+
+
 def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[int, Result]]:
     for place, scenario in enumerate(scenarios):
-        yield place, _run(scenario, properties)
+        yield place, _run(scenario, properties=properties)
 
 
 def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
     with worker_processes(workers) as pool:
-        work = partial(_work, properties=properties)
+        work = partial(guarded, partial(_run, properties=properties))
         places = {pool.submit(work, scenario): place for place, scenario in enumerate(scenarios)}
         for future in as_completed(places):
-            yield places[future], _landed(future.result())
+            yield places[future], landed(future.result())
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def _end_with_parent() -> None:
         os._exit(PARENT_GONE)
 
 
-def _run(scenario: Scenario, properties: bool) -> Result:
+def _run(scenario: Scenario, *, properties: bool) -> Result:
     machine = Machine(scenario, properties=properties)
     try:
         return machine.run()
@@ -150,16 +158,22 @@ def _run(scenario: Scenario, properties: bool) -> Result:
         machine.system.close()
 
 
-def _work(scenario: Scenario, properties: bool) -> Result | _Crashed:
+def guarded(work: Callable[[Scenario], Outcome], scenario: Scenario) -> Outcome | Crashed:
+    """Run ``work`` in a worker process; a crash of the model comes back as a value, for ``landed`` to raise."""
     try:
-        return _run(scenario, properties)
+        return work(scenario)
     except ActorCrash as crash:
         cause = f"{type(crash.__cause__).__name__}: {crash.__cause__}"
-        return _Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause, blamed(crash))
+        return Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause, blamed(crash))
 
 
-def _landed(outcome: Result | _Crashed) -> Result:
-    if isinstance(outcome, _Crashed):
+def landed(outcome: Outcome | Crashed) -> Outcome:
+    """Return what a worker's run came to.
+
+    Raises:
+        ActorCrash: it crashed.
+    """
+    if isinstance(outcome, Crashed):
         crash = ActorCrash(outcome.actor, outcome.message, outcome.at_ns, outcome.story)
         blame = outcome.blame
         raise crash from UsageError(blame) if blame else RuntimeError(f"in a worker process: {outcome.cause}")

@@ -1,0 +1,31 @@
+"""Samples to intervals: pure functions of numbers, whatever they are samples of.
+
+They import numpy and scipy: whoever starts fast imports this package when it is used.
+"""
+
+from kactors.statistics.batch_means import Batches, batch_means, lag1, von_neumann
+from kactors.statistics.comparing import fieller, paired_difference, paired_ratio, ratio
+from kactors.statistics.means import exact, mean_interval, no_interval, t_quantile
+from kactors.statistics.ranks import quantile_interval, wilson
+from kactors.statistics.warm_up import WarmUp, mser5
+from protocols.measurement import Interval
+
+__all__ = [
+    "Batches",
+    "Interval",
+    "WarmUp",
+    "batch_means",
+    "exact",
+    "fieller",
+    "lag1",
+    "mean_interval",
+    "mser5",
+    "no_interval",
+    "paired_difference",
+    "paired_ratio",
+    "quantile_interval",
+    "ratio",
+    "t_quantile",
+    "von_neumann",
+    "wilson",
+]

@@ -1,0 +1,282 @@
+"""One run that goes on until its rate is known well enough: warm-up removed, batch means, a stopping rule.
+
+The interval of a run of length T shrinks as sqrt(2 t / T), where t is the time over which the rate stays correlated:
+a lock that starves a writer for a millisecond costs virtual time in proportion. ``Measurement.needed_ns`` says how
+much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from kactors.engine.engine import Limits
+from kactors.engine.errors import UsageError
+from kactors.fault_policy import FaultPolicy
+from kactors.run import Machine
+from kactors.statistics import Batches, batch_means, lag1, mser5, no_interval
+from kactors.statistics.batch_means import BATCHES_MAX
+from kactors.sweep.pool import guarded, landed, processes, worker_processes
+from kactors.sweep.sampler import RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
+from kactors.workloads import Workload
+from protocols.measurement import Interval, Measurement, Series
+from protocols.result import Result
+from protocols.scenario import Scenario
+from protocols.stop import EventLimit, TimeReached
+
+FIRST_LOOK_NS = 3_200_000
+"""64 of the first slices."""
+FIRST_LOOK_RECORDS = 256
+GROWTH_MIN, GROWTH_MAX = 1.15, 2.0
+"""From one look to the next, sampled time grows by what the interval still lacks, within these factors: looking more
+often would end runs in moments in which the interval is narrow by chance."""
+
+ENDED = {
+    "time": "virtual time is up",
+    "events": "as many deliveries as it was allowed",
+    "quiescent": "every thread has finished",
+}
+"""Why a run ended before its rate was known, by the kind of its stop."""
+
+OnMeasured = Callable[[int, Measurement], None]
+"""(place of the scenario, its measurement), as each one ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """How well a rate is to be known, and what may be spent on it.
+
+    Attributes:
+        relative: half-width of the interval as a share of the rate.
+        confidence: of every interval.
+        warm_up: "mser5", or ns of virtual time after the start of the workers that are cut off.
+        until_ns_max: virtual time at which to give up; the scenario's own ``until_ns`` is such a bound as well.
+        events_max: deliveries after which to give up, likewise.
+        batches: how many to cut a run into at most; they are made longer until they are uncorrelated.
+    """
+
+    relative: float = 0.02
+    confidence: float = 0.95
+    warm_up: Literal["mser5"] | int = "mser5"
+    until_ns_max: int | None = None
+    events_max: int | None = 20_000_000
+    batches: int = BATCHES_MAX
+
+    def __post_init__(self) -> None:
+        if not 0 < self.relative < 1:
+            raise UsageError(f"a precision of {self.relative:.6g}: it must lie between 0 and 1 (2 % is 0.02)")
+        if not 0 < self.confidence < 1:
+            raise UsageError(f"a confidence of {self.confidence:.6g}: it must lie between 0 and 1 (95 % is 0.95)")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the slices so far say about the rate."""
+
+    skip: int
+    warm: bool
+    batches: Batches
+
+    def lacks(self, relative: float) -> float:
+        """Return by how much sampled time would have to grow; at most 1: the interval is narrow enough."""
+        width = self.batches.interval.relative
+        if not self.warm or not self.batches.uncorrelated or not math.isfinite(width):
+            return GROWTH_MAX
+        return float((width / relative) ** 2)
+
+
+def measure(
+    scenario: Scenario,
+    precision: Precision,
+    *,
+    policy: FaultPolicy | None = None,
+    workload: Workload | None = None,
+    properties: bool = False,
+) -> Measurement:
+    """Run a scenario until its throughput is known to the precision asked for, or a bound is met.
+
+    Args:
+        scenario: what runs on what; its ``until_ns`` and ``events_max`` are bounds.
+        precision: how well, and what may be spent.
+        policy: replaces the scenario's policy.
+        workload: replaces the scenario's workload.
+        properties: stop as a violation when an interleaving breaks a property.
+
+    Raises:
+        UsageError: the scenario names something that does not exist.
+        ActorCrash: an actor raised: an internal bug.
+    """
+    limits = Limits(
+        _least(scenario.until_ns, precision.until_ns_max), _least(scenario.events_max, precision.events_max)
+    )
+    machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
+    try:
+        sampler = Sampler(machine)
+        _go_on(sampler, precision)
+        return _measurement(machine, sampler, precision)
+    finally:
+        # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
+        machine.system.close()
+
+
+def measure_all(
+    scenarios: Sequence[Scenario],
+    precision: Precision,
+    *,
+    workers: int | None = None,
+    on_done: OnMeasured | None = None,
+    properties: bool = False,
+) -> list[Measurement]:
+    """Measure each scenario and return the measurements in the same order.
+
+    Args:
+        scenarios: what to measure; they start in this order, so the longest should come first.
+        precision: of each.
+        workers: processes, by default (and at most) one a CPU; with one, the runs happen in this process.
+        on_done: called in this process as each one ends.
+        properties: stop as a violation when an interleaving breaks a property.
+
+    Raises:
+        UsageError: a scenario names something that does not exist; the other runs are abandoned.
+        ActorCrash: an actor raised: an internal bug.
+    """
+    count = processes(workers, len(scenarios))
+    work = partial(measure, precision=precision, properties=properties)
+    done: dict[int, Measurement] = {}
+    for place, measured in _inline(scenarios, work) if count <= 1 else _parallel(scenarios, work, count):
+        done[place] = measured
+        if on_done is not None:
+            on_done(place, measured)
+    return [done[place] for place in range(len(scenarios))]
+
+
+def replicate(scenario: Scenario, n: int) -> list[Scenario]:
+    """Return the scenario with ``n`` seeds, the first its own.
+
+    Each stream of random numbers is made from seed and purpose by a cryptographic hash (kactors/engine/choices.py), so
+    streams of different seeds are independent. Scenarios that differ in the policy alone get the same seeds: common
+    random numbers, to be compared in pairs.
+    """
+    return [scenario.model_copy(update={"seed": scenario.seed + number}) for number in range(n)]
+
+
+def _inline(
+    scenarios: Sequence[Scenario], work: Callable[[Scenario], Measurement]
+) -> Iterator[tuple[int, Measurement]]:
+    for place, scenario in enumerate(scenarios):
+        yield place, work(scenario)
+
+
+def _parallel(
+    scenarios: Sequence[Scenario], work: Callable[[Scenario], Measurement], count: int
+) -> Iterator[tuple[int, Measurement]]:
+    with worker_processes(count, preload=("kactors.sweep.precision",)) as pool:
+        places = {pool.submit(guarded, work, scenario): place for place, scenario in enumerate(scenarios)}
+        for future in as_completed(places):
+            yield places[future], landed(future.result())
+
+
+def _least(*bounds: int | None) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _go_on(sampler: Sampler, precision: Precision) -> None:
+    """Advance the run from look to look."""
+    goal_ns: float = FIRST_LOOK_NS
+    while sampler.advance(math.ceil(goal_ns)):
+        if sampler.records < FIRST_LOOK_RECORDS:
+            goal_ns = sampler.sampled_ns * GROWTH_MAX
+            continue
+        lacks = _look(sampler, precision).lacks(precision.relative)
+        if lacks <= 1:
+            return
+        goal_ns = sampler.sampled_ns * min(max(lacks, GROWTH_MIN), GROWTH_MAX)
+
+
+def _look(sampler: Sampler, precision: Precision) -> _Look:
+    series, slice_ns = sampler.series(), sampler.slice_ns
+    if precision.warm_up == "mser5":
+        found = mser5(series)
+        skip, warm = found.cut, found.over
+    else:
+        skip = min(-(-precision.warm_up // slice_ns), len(series))
+        warm = skip < len(series)
+    return _Look(skip, warm, batch_means(series[skip:], precision.confidence, batches=precision.batches))
+
+
+def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Measurement:
+    series, sampled, look = sampler.series(), sampler.sampled(), _look(sampler, precision)
+    counters, unit = machine.counters, machine.system.workload.unit
+    result = _reproducible(machine.end())
+    rates = {
+        name: _mean(counts, look.skip, sampled.slice_ns / 1e9, precision) for name, counts in sampled.counts.items()
+    }
+    steady, lacks = series[look.skip :], look.lacks(precision.relative)
+    interval = look.batches.interval
+    return Measurement(
+        scenario=result.scenario,
+        unit=unit,
+        rate=rates.pop(RECORDS, no_interval(0.0, precision.confidence, 0)),
+        faults_per_s=rates.get("faults", no_interval(0.0, precision.confidence, 0)),
+        rates=rates,
+        cpu_time=_shares(machine, sampled, look.skip, precision),
+        utilisation={},
+        set_up=counters.set_up,
+        set_up_vmstat=counters.set_up_vmstat,
+        started_ns=counters.started_ns,
+        warm_up_ns=look.skip * sampled.slice_ns,
+        virtual_ns=result.virtual_ns,
+        events=result.events,
+        relative=precision.relative,
+        met=lacks <= 1,
+        why="" if lacks <= 1 else _why(result, look),
+        autocorrelation=lag1(steady),
+        batches=interval.n,
+        batch_ns=look.batches.size * sampled.slice_ns,
+        needed_ns=_needed_ns(interval, len(steady) * sampled.slice_ns, precision.relative),
+        series=Series(slice_ns=sampled.slice_ns, counts=tuple(int(count) for count in series)),
+        result=result,
+    )
+
+
+def _reproducible(result: Result) -> Result:
+    """Return the result with the scenario whose plain run is this very run."""
+    match result.stop:
+        case EventLimit(events=events):
+            end = {"events_max": events}
+        case TimeReached(at=at_ns):
+            end = {"until_ns": at_ns}
+        case _:
+            return result
+    return result.model_copy(update={"scenario": result.scenario.model_copy(update=end)})
+
+
+def _why(result: Result, look: _Look) -> str:
+    ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")
+    if not look.warm:
+        return f"{ended}; the warm-up may not have been over"
+    if not look.batches.uncorrelated:
+        return f"{ended}; the run is too short for batches that do not correlate"
+    return f"{ended}; the interval was not narrow enough by then"
+
+
+def _mean(samples: np.ndarray, skip: int, unit: float, precision: Precision) -> Interval:
+    return batch_means(samples[skip:], precision.confidence, batches=precision.batches).interval.scaled(1 / unit)
+
+
+def _shares(machine: Machine, sampled: Sampled, skip: int, precision: Precision) -> dict[str, Interval]:
+    """Return the share of the CPUs' time that went into each kind."""
+    whole = float(len(machine.system.cpus) * sampled.times_slice_ns)
+    first = -(-skip // SLICES_A_LOOK_AT_CPUS)
+    return {kind: _mean(times, first, whole, precision) for kind, times in sampled.times.items()}
+
+
+def _needed_ns(interval: Interval, measured_ns: int, relative: float) -> int:
+    lacks = (interval.relative / relative) ** 2
+    return round(measured_ns * lacks) if math.isfinite(lacks) else 0
