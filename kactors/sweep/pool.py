@@ -79,7 +79,7 @@ def processes(workers: int | None, runs: int) -> int:
 
 def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[int, Result]]:
     for place, scenario in enumerate(scenarios):
-        yield place, _run(scenario, properties=properties)
+        yield place, _run(scenario, properties)
 
 
 def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
@@ -149,7 +149,7 @@ def _end_with_parent() -> None:
         os._exit(PARENT_GONE)
 
 
-def _run(scenario: Scenario, *, properties: bool) -> Result:
+def _run(scenario: Scenario, properties: bool) -> Result:
     machine = Machine(scenario, properties=properties)
     try:
         return machine.run()
