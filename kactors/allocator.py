@@ -1,6 +1,7 @@
 """The page allocator: one zone behind the CPUs' own page lists.
 
-Owns: the buddy lists, zone->lock, the watermarks, kswapd, the clean page cache that reclaim can free.
+Owns: the buddy lists, zone->lock, the watermarks, kswapd, the clean page cache that reclaim can free, and the memory
+channels through which pages are cleared.
 Hears: bulk requests of per-CPU lists, huge page requests, frees, direct reclaim, calls for the OOM killer.
 Says: frames, reclaim results, drain requests, the OOM killer's choice.
 Never: sees a single page go in or out of a per-CPU list: that is the CPU's own business (G1), told by tracepoints only.
@@ -16,6 +17,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
 from kactors.kernel.buddy import Buddy
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.memory_channels import MemoryChannels
 from kactors.kernel.watermarks import Watermarks, watermarks_for
 from protocols.allocation import (
     DRAIN_PAGES,
@@ -26,6 +28,8 @@ from protocols.allocation import (
     DirectReclaim,
     FreePages,
     KswapdRound,
+    MemoryMoves,
+    MoveMemory,
     OomHandled,
     OutOfMemory,
     PagesAllocated,
@@ -65,6 +69,7 @@ class Allocator(Server):
         self._page_cache = self._buddy.alloc_bulk(0, cached)
         self._watermarks = watermarks_for(pages, machine.page_size)
         self._line = CacheLine(machine)
+        self._channels = MemoryChannels(machine)
         self._kswapd_runs = False
         self._below: dict[str, bool] = {}
         self._oom_victim_chosen = False
@@ -98,6 +103,7 @@ class Allocator(Server):
             AllocPages: self._alloc,
             FreePages: self._free,
             SplitPage: self._split,
+            MoveMemory: self._move,
             DirectReclaim: self._direct_reclaim,
             KswapdRound: self._kswapd_round,
             OutOfMemory: self._out_of_memory,
@@ -134,6 +140,10 @@ class Allocator(Server):
     def _split(self, message: SplitPage, client: Any, tag: int) -> None:
         del client, tag
         self._buddy.split_allocated(message.pfn, message.order)
+
+    def _move(self, message: MoveMemory, client: Any, tag: int) -> None:
+        takes_ns = self._channels.take(self.engine.now_ns, message.socket, message.size)
+        self.reply(self.engine.now_ns, client, tag, MemoryMoves(takes=takes_ns))
 
     def _zone_trip(self, client: Any, blocks: int) -> int:
         """Return when a section under zone->lock that moves ``blocks`` blocks is over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.base import Count, Message, PageCount, Pfn
+from protocols.base import ByteCount, Count, Message, Ns, PageCount, Pfn
 from protocols.scheduling import CLIENTS
 
 TAKERS: Final = (*CLIENTS, "host")
@@ -47,6 +47,19 @@ class FreePages(Message, sender=TAKERS, receiver=("allocator",), reply=("PagesFr
 
 class PagesFreed(Message, sender=("allocator",), receiver=TAKERS):
     """Done."""
+
+
+class MoveMemory(Message, sender=CLIENTS, receiver=("allocator",), reply=("MemoryMoves",)):
+    """Clear or copy: so many bytes through the memory channels of a socket, behind those of its other CPUs."""
+
+    socket: Count
+    size: ByteCount
+
+
+class MemoryMoves(Message, sender=("allocator",), receiver=CLIENTS):
+    """Said at once: how long the channels need; the CPU itself may need longer."""
+
+    takes: Ns
 
 
 class SplitPage(Message, sender=("mm",), receiver=("allocator",)):

@@ -57,6 +57,8 @@ class Machine(BaseModel):
     clear_page_ns: Cost
     clear_huge_ns: Cost
     copy_huge_ns: Cost
+    memory_bandwidth_gbs: Cost
+    """What all CPUs of a socket can clear and copy together; 0: as much as they like."""
 
     mmu_gather_pages: Positive
     """Pages that munmap collects before it must flush under the PTE lock."""

@@ -106,6 +106,7 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     allocation.DirectReclaim: "try_to_free_pages",
     allocation.FreePages: "free_pages(order {order})",
     allocation.OutOfMemory: "out_of_memory",
+    allocation.MoveMemory: "clear_page: {size} bytes",
     allocation.PagesDrained: "drain_local_pages",
     rcu.CallRcu: lambda said: f"call_rcu({said.domain}): to free pfns {_list(said.pfns)}",
     rcu.Quiescent: "rcu: quiescent state",
@@ -163,6 +164,7 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     allocation.ReclaimNeeded: "below min: must reclaim",
     allocation.Reclaimed: "{pages} pages",
     allocation.PagesFreed: "",
+    allocation.MemoryMoves: "{takes} ns",
     allocation.OomHandled: lambda said: "killed" if said.killed else "nobody killed",
 }
 """What comes of a request."""

@@ -15,6 +15,8 @@ from protocols.allocation import (
     AllocPages,
     DrainPages,
     FreePages,
+    MemoryMoves,
+    MoveMemory,
     OomHandled,
     PagesAllocated,
     PagesDrained,
@@ -326,3 +328,10 @@ def test_fewer_pages_than_asked_are_better_than_none(count):
     zone = Zone()
     zone.take(PAGES - MIN - count)
     assert len(zone.take(31).pfns) == count
+
+
+def test_memory_moves_as_fast_as_the_channels_of_its_socket_let_it_and_the_answer_comes_at_once():
+    zone = Zone(cpus=2, memory_bandwidth_gbs=4)
+    answers = zone.ask(*(MoveMemory(socket=socket, size=4000) for socket in (0, 0, 1)))
+    assert answers == [MemoryMoves(takes=1000), MemoryMoves(takes=2000), MemoryMoves(takes=1000)]
+    assert zone.took(MoveMemory(socket=1, size=4000)) == 0
