@@ -41,6 +41,7 @@ from protocols.base import Message
 from protocols.machine import Machine
 from protocols.roles import heard_by, said_by
 from protocols.scheduling import SIGKILL
+from protocols.set_up import PagesSetUp, SetUpPages
 from protocols.tracepoints import OomKill, VmEvent, Watermark
 
 RECLAIM_BATCH = 32
@@ -108,6 +109,7 @@ class Allocator(Server):
             KswapdRound: self._kswapd_round,
             OutOfMemory: self._out_of_memory,
             PagesDrained: self._pages_drained,
+            SetUpPages: self._set_up,
         }
 
     def holder(self, client: Actor, tag: int) -> Holder | None:
@@ -130,6 +132,12 @@ class Allocator(Server):
             self.reply(done_ns, client, tag, PagesAllocated(pfns=tuple(pfns)))
         else:
             self.reply(done_ns, client, tag, RECLAIM_NEEDED)
+
+    def _set_up(self, message: SetUpPages, client: Any, tag: int) -> None:
+        enough = self._buddy.free_pages - message.count >= self._watermarks.min_pages
+        pfns = self._buddy.alloc_bulk(0, message.count) if enough else []
+        self._watch()
+        self.reply(self.engine.now_ns, client, tag, PagesSetUp(pfns=tuple(pfns)))
 
     def _free(self, message: FreePages, client: Any, tag: int) -> None:
         self._buddy.free_bulk(message.pfns, message.order)

@@ -41,11 +41,13 @@ from protocols.page_table import (
     ZapPtes,
 )
 from protocols.roles import heard_by, said_by
+from protocols.set_up import SetUpPtes
 from protocols.tracepoints import (
     LockAcquired,
     LockNeeded,
     LockReleased,
     PageMapped,
+    PagesFound,
     PagesUnmapped,
     PteSet,
     TableDestroyed,
@@ -95,6 +97,7 @@ class Ptl(Server):
             ProtectPtes: self._protect,
             ScanPtes: self._scan,
             FillTable: self._fill,
+            SetUpPtes: self._set_up,
             FreeTable: self._free,
         }
 
@@ -221,6 +224,13 @@ class Ptl(Server):
             self._entries[index] = mk_pte(message.pfn + index, write=message.writable)
             mapped = PageMapped(pfn=message.pfn + index, vpn=self._vpn + index, order=0)
             self.engine.emit(self.engine.now_ns, self, mapped)
+
+    def _set_up(self, message: SetUpPtes, client: Any, tag: int) -> None:
+        del client, tag
+        first, pfns = message.first, message.pfns
+        self._entries.update((index, mk_pte(pfn, write=True)) for index, pfn in enumerate(pfns, first))
+        if self.engine.listens(PagesFound):
+            self.engine.emit(self.engine.now_ns, self, PagesFound(first=self._vpn + first, pfns=pfns))
 
     def _free(self, _: FreeTable, client: Any, tag: int) -> None:
         if self.engine.listens(TableDestroyed):

@@ -68,6 +68,13 @@ class PageMapped(Tracepoint, sender=("ptl", "mm")):
     order: Count
 
 
+class PagesFound(Tracepoint, sender=("ptl",)):
+    """A run begins with these frames mapped at the pages from ``first`` on: nobody has allocated them."""
+
+    first: Vpn
+    pfns: tuple[Pfn, ...]
+
+
 class PageDiscarded(Tracepoint, sender=("cpu",)):
     """A page allocated and zeroed for a fault was thrown away unmapped; ``zeroing`` is the time that it cost."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, set_up, tlb, vma
 from protocols.base import Address, Message
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
@@ -117,6 +117,8 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     scheduling.Tick: "tick: the time slice is over",
     scheduling.Dispatch: "schedule: picks a thread",
     scheduling.StartThread: "clone: starts thread {thread}",
+    set_up.SetUpPages: "begins with {count} frames",
+    set_up.SetUpArea: lambda said: f"begins with pages from {said.address:#x} on: pfns {_list(said.pfns)}",
     host.StealCpu: "the hypervisor takes the vCPU away",
     host.MmUsers: "mm_users = {mm_users}",
     host.CollapseRange: "khugepaged is told to collapse {address}",
@@ -165,6 +167,8 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     allocation.Reclaimed: "{pages} pages",
     allocation.PagesFreed: "",
     allocation.MemoryMoves: "{takes} ns",
+    set_up.PagesSetUp: lambda said: f"pfns {_list(said.pfns)}" if said.pfns else "not so many",
+    set_up.AreaSetUp: "",
     allocation.OomHandled: lambda said: "killed" if said.killed else "nobody killed",
 }
 """What comes of a request."""

@@ -8,7 +8,7 @@ from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
-from kactors.syscalls import address_space
+from kactors.syscalls import address_space, set_up
 from protocols.page_table import PmdState
 from protocols.tracepoints import (
     FaultDone,
@@ -169,6 +169,13 @@ class UserThread:
         began_ns = self._enter()
         await address_space.madvise_hugepage(self.cpu, self.policy, address, address + self._pages(length))
         await self._leave("madvise", began_ns)
+
+    async def begin_with_pages(self, address: int, length: int) -> bool:
+        """Have every page of [address, address + length) populated, as a run's beginning: no time passes.
+
+        Only of an area that this thread has just mapped itself. False: there is too little memory, nothing is done.
+        """
+        return await set_up.populate(self.cpu, address, address + self._pages(length))
 
     def _pages(self, length: int) -> int:
         return -(-length // self.page_size) * self.page_size

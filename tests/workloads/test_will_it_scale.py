@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from kactors import Machine, Scenario
+from kactors import Machine, Scenario, run
 from kactors.engine.errors import UsageError
 from kactors.machines import load_machine
 from kactors.workloads import load_workload
@@ -18,11 +18,11 @@ POLICIES = ["classic", "spf-v9", "per-vma"]
 
 
 class Ran:
-    """A test that ran so many rounds and ended; ``steps``: what its workers did, in order."""
+    """A test that ran so many rounds from the beginning and ended; ``steps``: what its workers did, in order."""
 
     def __init__(self, name, policy="classic", tasks=1, machine="small", cpus=None, **options):
         self.heard = Heard(SyscallDone, PageFaultUser, MmapSemHold, WorkersStarted, RecordDone, RangeMapped)
-        options = {"rounds": 2, "t": tasks} | options
+        options = {"rounds": 2, "t": tasks} | ({"phase": "zero"} if name == "page_fault1" else {}) | options
         scenario = Scenario(workload=name, options=options, machine=machine, policy=policy, cpus=cpus)
         self.machine = Machine(scenario, observers=[self.heard])
         self.result = self.machine.run()
@@ -57,6 +57,42 @@ def test_tasks_of_page_fault1_have_their_own_areas_and_write_sections(policy):
     assert Counter(run.steps) == {"mmap": 9, "munmap": 9, "fault": 9 * 40, "iteration": 9 * 40}
     assert run.count(MmapSemHold) == 2 * 9, "one pair of write sections for each area's faults"
     assert_settled(run.machine)
+
+
+def test_with_a_drawn_phase_only_the_rest_of_the_first_round_is_faulted():
+    run = Ran("page_fault1", memsize=100 * PAGE, rounds=1, phase="drawn")
+    touched = [fault.address // PAGE for fault in run.heard.of(PageFaultUser)]
+    first = run.heard.of(RangeMapped)[0]
+    rest = len(touched) - 100
+    assert 0 < rest < 100, "seed 1 draws neither end"
+    assert touched[:rest] == list(range(first.last - rest, first.last))
+    assert run.steps[rest * 2 : rest * 2 + 2] == ["munmap", "mmap"], "the first area was mapped before"
+    assert_settled(run.machine)
+
+
+def test_phases_are_drawn_over_the_whole_round_ends_included():
+    counts = set()
+    for seed in range(30):
+        heard = Heard(PageFaultUser)
+        options = {"t": 1, "memsize": 2 * PAGE, "rounds": 1}
+        run(Scenario(workload="page_fault1", options=options, machine="small", seed=seed), observers=[heard])
+        counts.add(len(heard.of(PageFaultUser)) - 2)
+    assert counts == {0, 1, 2}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_tasks_at_drawn_phases_lose_no_page(policy):
+    run = Ran("page_fault1", policy, tasks=3, memsize=700 * PAGE, rounds=1, phase="drawn")
+    phases = [3 * 2 * 700 - run.count(PageFaultUser), 3 * 2 * 700 - run.result.throughput.records]
+    assert phases[0] == phases[1] > 0
+    assert_settled(run.machine)
+
+
+def test_an_area_that_does_not_fit_begins_empty_and_the_result_says_so():
+    options = {"t": 2, "memsize": 1 << 40}
+    result = run(Scenario(workload="page_fault1", options=options, machine="small", until_ns=200_000))
+    assert result.notes == ("tasks that began with an empty area for want of memory: 2",)
+    assert result.throughput.records > 0
 
 
 def test_a_round_of_malloc1_faults_once_for_the_header():

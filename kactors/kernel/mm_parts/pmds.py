@@ -36,6 +36,7 @@ from protocols.page_table import (
     TablesDetached,
     ZapHuge,
 )
+from protocols.set_up import AREA_SET_UP, AreaSetUp, SetUpArea, SetUpPtes
 from protocols.tracepoints import PageMapped, PagesUnmapped, PmdChanged, TableMade
 
 CLEARED = {PmdState.NONE: PMD_NONE, PmdState.COLLAPSING: PMD_COLLAPSING}
@@ -81,6 +82,7 @@ class Pmds(Part):
             SplitHuge: self._split_huge,
             DetachTables: self._detach_tables,
             NextScanRange: self._next_scan_range,
+            SetUpArea: self._set_up_area,
         }
 
     def holder(self, who: Who) -> Holder | None:
@@ -251,3 +253,22 @@ class Pmds(Part):
                 entry = self._entries.get(index)
                 if entry is not None and entry.pmd.state is PmdState.TABLE:
                     yield ScanRange(address=index * size, vma_id=vma.vma_id, table=entry.pmd.table)
+
+    def _set_up_area(self, message: SetUpArea, client: Any, tag: int) -> None:
+        """Hang page tables where there are none yet, and have each filled; no time passes and no line moves."""
+        machine = self.machine
+        tables, pfns, address = list(message.tables), message.pfns, message.address
+        vma = self.mm.tree.find(address)
+        if vma is not None:
+            vma.anon_vma = True
+        while pfns:
+            entry = self._entry(address)
+            if entry.pmd.state is PmdState.NONE:
+                entry.table = self._make_table(address, tables.pop())
+                self._set(address, entry, Pmd(state=PmdState.TABLE, table=entry.table.id, pfn=-1))
+            first = (address >> machine.page_shift) % machine.pmd_pages
+            count = machine.pmd_pages - first
+            fill = SetUpPtes(first=first, pfns=pfns[:count])
+            self.mm.engine.post(self.now_ns, entry.table, self.mm, fill)
+            pfns, address = pfns[count:], self._base(address) + machine.pmd_size
+        self.mm.reply(self.now_ns, client, tag, AreaSetUp(unused=tuple(tables)) if tables else AREA_SET_UP)

@@ -16,6 +16,7 @@ from protocols.tracepoints import (
     MmPageFree,
     PageDiscarded,
     PageMapped,
+    PagesFound,
     PagesUnmapped,
     TableDestroyed,
     TableMade,
@@ -52,6 +53,7 @@ class PageAccounting(Property):
             MmPageAlloc: self._allocated,
             FrameTaken: self._taken,
             PageMapped: self._page_mapped,
+            PagesFound: self._found,
             PagesUnmapped: self._unmapped,
             PageDiscarded: self._discarded,
             MmPageFree: self._freed,
@@ -94,6 +96,14 @@ class PageAccounting(Property):
     def _page_mapped(self, at_ns: int, who: str, mapped: PageMapped) -> Finding:
         for offset in range(1 << mapped.order):
             finding = self._map(mapped.pfn + offset, mapped.vpn + offset, f"{who} maps", at_ns)
+            if finding is not None:
+                return finding
+        return None
+
+    def _found(self, at_ns: int, who: str, found: PagesFound) -> Finding:
+        for vpn, pfn in enumerate(found.pfns, found.first):
+            finding = self._take(pfn, (who, "begins with it at page", vpn), at_ns)
+            finding = finding or self._map(pfn, vpn, f"{who} begins with", at_ns)
             if finding is not None:
                 return finding
         return None

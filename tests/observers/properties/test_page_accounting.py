@@ -14,6 +14,7 @@ from protocols.tracepoints import (
     MmPageFree,
     PageDiscarded,
     PageMapped,
+    PagesFound,
     PagesUnmapped,
     TableDestroyed,
     TableMade,
@@ -189,6 +190,7 @@ def use(pfn, vpn):
 
 HUGE = (FrameTaken(pfn=512, order=9), mapped(512, 1024, order=9))
 TABLE = (FrameTaken(pfn=3, order=0), TableMade(table=9, pfn=3))
+FOUND = PagesFound(first=100, pfns=(7, 8))
 GONE = TableDestroyed(table=9, pfn=3, who="cpu0", pfns=())
 
 
@@ -200,8 +202,9 @@ GONE = TableDestroyed(table=9, pfn=3, who="cpu0", pfns=())
         (*HUGE, use(600, 1112), unmapped(512, 1024, order=9), free(512, order=9)),
         (*HUGE, unmapped(512, 1024, order=9), mapped(513, 1025), unmapped(513, 1025), free(513), alloc(513)),
         (*TABLE, GONE, FramePutBack(pfn=3, order=0)),
+        (FOUND, use(8, 101), unmapped(8, 101), free(8), alloc(8)),
     ],
-    ids=["a fault", "more rights", "huge", "split", "a table"],
+    ids=["a fault", "more rights", "huge", "split", "a table", "there from the beginning"],
 )
 def test_an_ordinary_life_is_no_finding(story):
     assert findings(PageAccounting(), *story) == []
@@ -217,6 +220,9 @@ def test_an_ordinary_life_is_no_finding(story):
         (alloc(7), alloc(8), mapped(7, 100), mapped(8, 100)),
         (alloc(7), mapped(7, 1030), FrameTaken(pfn=512, order=9), mapped(512, 1024, order=9)),
         (mapped(7, 100),),
+        (alloc(8), FOUND),
+        (FOUND, alloc(8)),
+        (FOUND, alloc(9), mapped(9, 101)),
         (*TABLE, mapped(3, 100)),
         (*TABLE, FramePutBack(pfn=3, order=0)),
         (alloc(7), mapped(7, 100), free(7)),
