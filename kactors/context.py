@@ -43,7 +43,15 @@ from protocols.page_table import (
 )
 from protocols.rcu import RCU, Synchronize
 from protocols.scheduling import MustSleep
-from protocols.tlb import FLUSH_TLB, READ_CPUMASK, SYNC_IPI, BroadcastTlbie, FlushIpi, FlushTargets
+from protocols.tlb import (
+    FLUSH_TLB,
+    FLUSH_TLB_AND_TABLES,
+    READ_CPUMASK,
+    SYNC_IPI,
+    BroadcastTlbie,
+    FlushIpi,
+    FlushTargets,
+)
 from protocols.tracepoints import FramePutBack, FrameTaken, IpiDone, IpiSend, MmapSemWait, TlbFlush
 from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
 
@@ -209,7 +217,7 @@ class KernelContext(Client):
 
     async def _release(self, message: Message) -> None:
         released: MmapSemReleased = await self.ask(self.directory.mm, message)
-        self.spend(released.woken * self.machine.wake_ns)
+        self.spend(released.woken * self.machine.wake_ns + released.ipis * self.machine.ipi_exit_ns)
 
     def _waited(self, began_ns: int, *, write: bool, slept: bool) -> None:
         if self.engine.listens(MmapSemWait):
@@ -307,15 +315,16 @@ class KernelContext(Client):
 
     # --- TLB and IPIs ------------------------------------------------------------------------------------------------
 
-    async def flush_tlb(self, start: int, end: int) -> None:
-        """Remove the range's translations from every CPU and wait until that is done."""
+    async def flush_tlb(self, start: int, end: int, *, freed_tables: bool = False) -> None:
+        """Remove the range's translations from every CPU, with ``freed_tables`` the lazy ones too; wait for the end."""
         told = self.engine.listens(TlbFlush)
         if told:
             self._note_flush(start, end, done=False)
         if self.machine.tlb == "tlbie":
             await self.ask(self.directory.mm, BroadcastTlbie(start=start, end=end), Spent.IPI_WAIT)
         else:
-            targets: FlushTargets = await self.ask(self.directory.mm, FLUSH_TLB)
+            request = FLUSH_TLB_AND_TABLES if freed_tables else FLUSH_TLB
+            targets: FlushTargets = await self.ask(self.directory.mm, request)
             pages = (end - start) >> self.machine.page_shift
             full = pages > self.machine.tlb_flush_ceiling_pages
             message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
@@ -356,7 +365,9 @@ class KernelContext(Client):
             self.note(IpiSend(request=request, kind=kind, targets=len(targets)))
         for target in targets:
             self.spend(machine.ipi_send_ns)
-            self.say_at(self.clock_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
+            sent_ns = self.clock_ns + machine.ipi_exit_ns
+            self.say_at(sent_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
+        self.spend(machine.ipi_exit_ns)
         task.acks = len(targets)
         await self._await_acks(targets, kind)
         if self.engine.listens(IpiDone):

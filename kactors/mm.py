@@ -53,10 +53,10 @@ class Mm(Server):
     ) -> None:
         self.machine = machine
         self.lock_sequence = 1
-        self.sem = MmapSem(self)
+        self.cpumask = Cpumask(self)
+        self.sem = MmapSem(self, self.cpumask.idles)
         self.vmas = Vmas(self)
         self.pmds = Pmds(self, new_table, allocator)
-        self.cpumask = Cpumask(self)
         self.admission = Admission(self, bounds)
         self.grace_periods = GracePeriods(self, self.cpumask.members)
         super().__init__(engine, "mm")

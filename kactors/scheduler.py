@@ -17,7 +17,7 @@ from kactors.kernel.cpu_parts.interrupts import Interrupts
 from protocols.base import Message
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
 from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, Granted, Retry, StartThread, Tick
-from protocols.tlb import JOIN_MM, MmJoined
+from protocols.tlb import JOIN_MM, LEAVE_MM, MmJoined
 from protocols.tracepoints import MightSleep
 
 LONG_COMPUTE_NS = 20_000
@@ -151,20 +151,31 @@ class Scheduler(FaultContext):
         """Run the next thread, or idle."""
         self._need_resched = False
         if not self._run_queue:
+            self._pay_switch()
             self.current = IDLE
             self._idle_since_ns = self.clock_ns
+            self._enter_lazy_tlb()
             return
         thread = self._run_queue.popleft()
         self.current = thread
-        self.clock_ns += self.machine.switch_ns
-        self.spent[Spent.SWITCH] += self.machine.switch_ns
-        self._slice_ends_ns = self.clock_ns + self.machine.slice_ns
+        self._pay_switch()
+        self._slice_ends_ns = self._tick_after(self.clock_ns + self.machine.slice_ns)
         self._arm_tick()
         if not self._in_mm:
             self.say(self.directory.mm, JOIN_MM, thread.tag)
             self._begin_wait(Spent.SWITCH)
             return
         self._enter(thread)
+
+    def _pay_switch(self) -> None:
+        self.clock_ns += self.machine.switch_ns
+        self.spent[Spent.SWITCH] += self.machine.switch_ns
+
+    def _enter_lazy_tlb(self) -> None:
+        """F5: an idle CPU keeps the mm until its first needless IPI, or says at once that none is needed."""
+        if self.machine.lazy_tlb != "keep" and self._in_mm:
+            self._in_mm = False
+            self.say(self.directory.mm, LEAVE_MM)
 
     def _joined(self, event: Event) -> None:
         message = cast(MmJoined, event[4])
@@ -242,6 +253,11 @@ class Scheduler(FaultContext):
         return event[4]
 
     # --- preemption --------------------------------------------------------------------------------------------------
+
+    def _tick_after(self, at_ns: int) -> int:
+        """Return the first timer tick at or after an instant: only there the end of a slice is noticed."""
+        tick_ns = self.machine.tick_ns
+        return -(-at_ns // tick_ns) * tick_ns if tick_ns else at_ns
 
     def _arm_tick(self) -> None:
         if self._run_queue and not self._tick_armed:

@@ -51,7 +51,10 @@ class Machine(BaseModel):
     find_vma_ns: Cost
     vma_adjust_ns: Cost
     map_ns: Cost
+    detach_ns: Cost
+    """munmap's work for the tree and the accounting, under mmap_sem held for writing, besides the tree's changes."""
     unmap_ns: Cost
+    """What munmap does besides page tables and flushes after that: under mmap_sem held for reading since 4.20."""
     rmap_lru_ns: Cost
     zap_pte_ns: Cost
     clear_page_ns: Cost
@@ -68,7 +71,12 @@ class Machine(BaseModel):
     tlb_flush_full_ns: Cost
     tlb_flush_ceiling_pages: Positive
     tlbie_ns: Cost
+    lazy_tlb: Literal["keep", "leave", "skip"]
+    """An idle CPU keeps the mm until its first needless IPI (4.14 to 4.19 without PCID), leaves mm_cpumask at once (the
+    same with PCID), or stays there and is skipped unless page tables go (4.20 and later)."""
     ipi_send_ns: Cost
+    ipi_exit_ns: Cost
+    """What writing the interrupt command register costs the sender more in a VM: an exit, for all targets at once."""
     ipi_delivery_ns: Cost
     ipi_handler_ns: Cost
     idle_poll_ns: Cost
@@ -79,10 +87,18 @@ class Machine(BaseModel):
     switch_ns: Cost
     wake_ns: Cost
     slice_ns: Positive
+    tick_ns: Cost
+    """Period of the timer tick, at which the end of a slice is noticed; 0: at once."""
+    rwsem_spins: bool
+    """Writers spin on an owner that runs (CONFIG_RWSEM_SPIN_ON_OWNER)."""
     rwsem_steal_percent: Percent
     """How often a spinning writer beats the wake-up of readers at the head of the queue."""
     rwsem_handoff_ns: Cost
-    """How long the first queued writer waits before spinners may not overtake it; 0: never (before 5.3)."""
+    """How long the head of the queue waits before a vain try of its reserves the lock; 0: for ever (before 5.3)."""
+    rwsem_reader_spin_ns: Cost
+    """How long a writer spins on readers, besides half a microsecond for each of them; 0: not at all (before 5.3)."""
+    rwsem_readers_steal: bool
+    """A reader takes a free lock past the sleeping queue (5.11 and later)."""
 
     pcp_ns: Cost
     pcp_batch: Positive

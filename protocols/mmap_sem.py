@@ -1,6 +1,6 @@
 """mmap_sem (mmap_lock since 5.8): a read-write semaphore with a FIFO queue and optimistic spinning of writers.
 
-Source: kernel/locking/rwsem-xadd.c of 4.16 for the queue; the handoff rule of 5.3 and later is a machine parameter.
+Source: kernel/locking/rwsem-xadd.c of 4.16 and rwsem.c of 6.x; in what they differ is the machine's rwsem parameters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class DownRead(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquire
 
 
 class DownWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquired", "MustSleep")):
-    """Take mmap_sem for writing; while a running writer owns it the answer comes when the spinning ends."""
+    """Take mmap_sem for writing; whoever spins on its owner gets the answer when the spinning ends."""
 
 
 class RetryWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcquired", "MustSleep")):
@@ -25,6 +25,10 @@ class RetryWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemAcqui
 
 class StopSpinning(Message, sender=("cpu",), receiver=("mm",)):
     """The spinning writer's CPU needs to reschedule: the writer joins the queue, unless it owns the lock by now."""
+
+
+class SpinningTooLong(Message, sender=("mm",), receiver=("mm",)):
+    """To oneself: whoever spins on the readers that hold the lock gives up now (rwsem_rspin_threshold)."""
 
 
 class MmapSemAcquired(Message, sender=("mm",), receiver=CLIENTS):
@@ -44,9 +48,10 @@ class DowngradeWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemR
 
 
 class MmapSemReleased(Message, sender=("mm",), receiver=CLIENTS):
-    """Released; the caller pays for each thread that it has to wake."""
+    """Released; the caller pays for each thread that it has to wake, and for the idle CPUs that it must interrupt."""
 
     woken: Count
+    ipis: Count
 
 
 class OwnerSleeps(Message, sender=CLIENTS, receiver=("mm",)):
@@ -61,6 +66,7 @@ DOWN_READ: Final = DownRead()
 DOWN_WRITE: Final = DownWrite()
 RETRY_WRITE: Final = RetryWrite()
 STOP_SPINNING: Final = StopSpinning()
+SPINNING_TOO_LONG: Final = SpinningTooLong()
 MMAP_SEM_ACQUIRED: Final = MmapSemAcquired()
 UP_READ: Final = UpRead()
 UP_WRITE: Final = UpWrite()

@@ -9,7 +9,9 @@ from protocols.scheduling import CLIENTS
 
 
 class FlushTlb(Message, sender=CLIENTS, receiver=("mm",), reply=("FlushTargets",)):
-    """F1: raise mm.tlb_gen and read mm_cpumask, lazy CPUs included (F5)."""
+    """F1: raise mm.tlb_gen and read mm_cpumask (F5): lazy CPUs that are skipped count where page tables go."""
+
+    freed_tables: bool
 
 
 class ReadCpumask(Message, sender=CLIENTS, receiver=("mm",), reply=("FlushTargets",)):
@@ -69,10 +71,11 @@ class MmJoined(Message, sender=("mm",), receiver=("cpu",)):
 
 
 class LeaveMm(Message, sender=("cpu",), receiver=("mm",)):
-    """leave_mm: a lazy CPU leaves mm_cpumask after its first needless IPI (F5)."""
+    """The CPU is idle and need not be interrupted any more: at once, or after its first needless IPI (F5)."""
 
 
-FLUSH_TLB: Final = FlushTlb()
+FLUSH_TLB: Final = FlushTlb(freed_tables=False)
+FLUSH_TLB_AND_TABLES: Final = FlushTlb(freed_tables=True)
 SYNC_IPI: Final = SyncIpi()
 IPI_ACK: Final = IpiAck()
 TLBIE_DONE: Final = TlbieDone()

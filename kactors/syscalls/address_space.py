@@ -30,6 +30,8 @@ async def mmap(
     ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE. -1 (MAP_FAILED) when it does not fit.
     """
     await cpu.down_write()
+    # get_unmapped_area, flags, accounting, a slab object: nobody but the holder of mmap_sem sees anything of it.
+    cpu.spend(cpu.machine.map_ns)
     request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
     if mapped.address >= 0 and not writable:
@@ -42,11 +44,12 @@ async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     """D3: detach the VMAs, clear their PTEs, flush, free. 4.16 holds mmap_sem for writing over all of it."""
     await cpu.down_write()
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
-    cpu.spend(cpu.machine.unmap_ns)
+    cpu.spend(cpu.machine.detach_ns)
     downgraded = policy.munmap_downgrades and bool(region.vmas)
     if downgraded:
         await cpu.downgrade_write()
     if region.vmas:
+        cpu.spend(cpu.machine.unmap_ns)
         gather = await unmap_vmas(cpu, policy, region.vmas, start, end)
         await detach_tables(cpu, start, end, gather)
         await finish_unmap(cpu, policy, start, end, gather)

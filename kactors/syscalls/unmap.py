@@ -90,9 +90,16 @@ async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None
     gather.pfns.extend(pfn for pfn in frames if pfn != ZERO_PFN)
     if len(gather.pfns) - gather.flushed >= cpu.machine.mmu_gather_pages:
         # The batch is full: it has to be flushed before the PTE lock is dropped (force_flush in zap_pte_range).
-        await cpu.flush_tlb(gather.unflushed_from, end)
-        gather.flushed, gather.unflushed_from = len(gather.pfns), -1
+        await _force_flush(cpu, gather, end)
+    elif cpu.machine.tlb == "tlbie" and gather.unflushed_from >= 0:
+        # The hash MMU's batch of invalidations ends with the lazy MMU mode, which is left under the PTE lock (F7).
+        await _force_flush(cpu, gather, end)
     cpu.pte_unlock(table)
+
+
+async def _force_flush(cpu: Cpu, gather: Gather, end: int) -> None:
+    await cpu.flush_tlb(gather.unflushed_from, end)
+    gather.flushed, gather.unflushed_from = len(gather.pfns), -1
 
 
 async def small_table(cpu: Cpu, pmd: Pmd, address: int) -> int:
@@ -131,7 +138,7 @@ async def finish_unmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int, gath
     if not policy.unmap_flushes_first:
         await _free_pages(cpu, gather)
     if freed_tables or gather.unflushed_from >= 0:
-        await cpu.flush_tlb(start, end)
+        await cpu.flush_tlb(start, end, freed_tables=freed_tables)
     _note_discard(cpu, start, end, done=True)
     if freed_tables and cpu.machine.tlb == "tlbie":
         # Nobody was interrupted, so a walker with irqs off may still be inside: stands for the RCU-sched grace period.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kactors.engine.actor import Handler
@@ -10,10 +10,12 @@ from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MMAP_SEM, tell_acquired, tell_needed, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
-from kactors.kernel.rwsem import Action, Rwsem, Verdict
+from kactors.kernel.rwsem import NEVER, Action, Rules, Rwsem, Verdict
 from protocols.base import Message
+from protocols.machine import Machine
 from protocols.mmap_sem import (
     MMAP_SEM_ACQUIRED,
+    SPINNING_TOO_LONG,
     DowngradeWrite,
     DownRead,
     DownWrite,
@@ -21,6 +23,7 @@ from protocols.mmap_sem import (
     OwnerRuns,
     OwnerSleeps,
     RetryWrite,
+    SpinningTooLong,
     StopSpinning,
     UpRead,
     UpWrite,
@@ -38,12 +41,26 @@ WAKE_UPS = (Verdict.WAKE_GRANTED, Verdict.WAKE_RETRY)
 
 
 class MmapSem(Part):
-    """The lock itself: one cache line that every fault and every address-space change writes."""
+    """The lock itself: one cache line that every fault and every address-space change writes.
 
-    def __init__(self, mm: Host) -> None:
+    Args:
+        mm: the actor.
+        idles: tells whether a CPU, by number, is known to be idle.
+    """
+
+    def __init__(self, mm: Host, idles: Callable[[int], bool]) -> None:
         super().__init__(mm)
-        self._rwsem = Rwsem(mm.machine.rwsem_handoff_ns)
-        self._line = CacheLine(mm.machine)
+        machine = mm.machine
+        rules = Rules(
+            spins=machine.rwsem_spins,
+            handoff_ns=machine.rwsem_handoff_ns,
+            reader_spin_ns=machine.rwsem_reader_spin_ns,
+            readers_steal=machine.rwsem_readers_steal,
+        )
+        self._rwsem = Rwsem(rules)
+        self._line = CacheLine(machine)
+        self._idles = idles
+        self._armed_ns = NEVER
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of mmap_sem's conversation."""
@@ -52,6 +69,7 @@ class MmapSem(Part):
             DownWrite: self._down_write,
             RetryWrite: self._retry_write,
             StopSpinning: self._stop_spinning,
+            SpinningTooLong: self._spinning_too_long,
             UpRead: self._up_read,
             UpWrite: self._up_write,
             DowngradeWrite: self._downgrade,
@@ -61,8 +79,7 @@ class MmapSem(Part):
 
     def holder(self, who: Who) -> Holder | None:
         """Name the owners of the lock when ``who`` waits for it."""
-        waiting = [queued.who for queued in self._rwsem.queue] + list(self._rwsem.spinners)
-        if who not in waiting:
+        if not self._rwsem.waits(who):
             return None
         owners: list[Any] = self._rwsem.owners()
         names = tuple(client.node(tag) for client, tag in owners) or ("mm",)
@@ -80,6 +97,7 @@ class MmapSem(Part):
     def _down_write(self, _: DownWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
         self._answer(done_ns, client, tag, self._rwsem.down_write((client, tag), done_ns), write=True)
+        self._arm()
 
     def _retry_write(self, _: RetryWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
@@ -89,6 +107,18 @@ class MmapSem(Part):
         verdict = self._rwsem.stop_spinning((client, tag), self.now_ns)
         if verdict is not None:
             self._answer(self.now_ns, client, tag, verdict, write=True)
+
+    def _arm(self) -> None:
+        """Where writers spin on readers, see to it that they give up in time."""
+        deadline_ns = self._rwsem.deadline_ns
+        if deadline_ns not in (NEVER, self._armed_ns):
+            self._armed_ns = deadline_ns
+            self.mm.engine.post(deadline_ns, self.mm, self.mm, SPINNING_TOO_LONG)
+
+    def _spinning_too_long(self, _: SpinningTooLong, client: Any, tag: int) -> None:
+        del client, tag
+        if self._rwsem.deadline_ns == self.now_ns:
+            self._carry_out(self.now_ns, None, self._rwsem.give_up_on_readers(self.now_ns))
 
     def _up_read(self, _: UpRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
@@ -114,7 +144,7 @@ class MmapSem(Part):
 
     def _owner_sleeps(self, _: OwnerSleeps, client: Any, tag: int) -> None:
         del client, tag
-        self._carry_out(self.now_ns, self._rwsem.owner_sleeps(self.now_ns))
+        self._carry_out(self.now_ns, None, self._rwsem.owner_sleeps(self.now_ns))
 
     def _owner_runs(self, _: OwnerRuns, client: Any, tag: int) -> None:
         del client, tag
@@ -146,12 +176,16 @@ class MmapSem(Part):
             self.mm.reply(at_ns, client, tag, ANSWERS[verdict])
 
     def _release(self, at_ns: int, client: Any, tag: int, actions: list[Action]) -> None:
-        woken = self._carry_out(at_ns, actions)
-        self.mm.reply(at_ns, client, tag, MmapSemReleased(woken=woken))
+        woken, ipis = self._carry_out(at_ns, client, actions)
+        self._arm()
+        self.mm.reply(at_ns, client, tag, MmapSemReleased(woken=woken, ipis=ipis))
 
-    def _carry_out(self, at_ns: int, actions: Iterable[Action]) -> int:
-        """Tell everybody what became of him; a spinner first fetches the line. Return how many were woken."""
-        woken = 0
+    def _carry_out(self, at_ns: int, waker: Any, actions: Iterable[Action]) -> tuple[int, int]:
+        """Tell everybody what became of him; a spinner first fetches the line.
+
+        Return how many were woken, and for how many of them the waker must interrupt an idle CPU.
+        """
+        woken = ipis = 0
         for who, verdict in actions:
             client, tag = who
             when_ns = at_ns
@@ -163,6 +197,12 @@ class MmapSem(Part):
             elif verdict in WAKE_UPS:
                 # try_to_wake_up runs on the releasing CPU, one sleeper after the other.
                 woken += 1
-                when_ns = at_ns + woken * self.machine.wake_ns
+                ipis += client is not waker and self._idles(client.cpu_id)
+                when_ns = at_ns + wake_cost_ns(self.machine, woken, ipis)
             self.mm.reply(when_ns, client, tag, ANSWERS[verdict])
-        return woken
+        return woken, ipis
+
+
+def wake_cost_ns(machine: Machine, woken: int, ipis: int) -> int:
+    """Return what waking ``woken`` threads costs, for ``ipis`` of which an idle CPU has to be interrupted."""
+    return woken * machine.wake_ns + ipis * machine.ipi_exit_ns

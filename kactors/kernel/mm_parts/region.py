@@ -109,9 +109,8 @@ class Regions:
         below = below if below is not None and below.mergeable_with(wanted) else None
         above = above if above is not None and above.mergeable_with(wanted) else None
         touched = [vma for vma in (below, above) if vma is not None]
-        machine = self._vmas.machine
         change = _Change(client, tag, touched, lambda: self._map(wanted, below, above))
-        self._begin(change, machine.map_ns + machine.vma_adjust_ns)
+        self._begin(change, self._vmas.machine.vma_adjust_ns)
 
     def _map(self, wanted: Vma, below: Vma | None, above: Vma | None) -> Message:
         if below is not None:

@@ -27,6 +27,7 @@ class Cpumask(Part):
     def __init__(self, mm: Host) -> None:
         super().__init__(mm)
         self._members: dict[int, Any] = {}
+        self._lazy: dict[int, Any] = {}
         self._sorted: tuple[int, ...] = ()
         self._generation = 1
         self._line = CacheLine(mm.machine)
@@ -46,8 +47,13 @@ class Cpumask(Part):
         """Return the CPUs in mm_cpumask by number."""
         return self._members
 
+    def idles(self, cpu: int) -> bool:
+        """Return whether a CPU is idle, as far as the others can see: where lazy CPUs keep the mm, they cannot."""
+        return self.machine.lazy_tlb != "keep" and cpu not in self._members
+
     def _join(self, _: JoinMm, client: Any, tag: int) -> None:
         self._members[client.cpu_id] = client
+        self._lazy.pop(client.cpu_id, None)
         self._sorted = tuple(sorted(self._members))
         done_ns = self._line.write(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, MmJoined(generation=self._generation))
@@ -55,13 +61,19 @@ class Cpumask(Part):
     def _leave(self, _: LeaveMm, client: Any, tag: int) -> None:
         del tag
         self._members.pop(client.cpu_id, None)
+        if self.machine.lazy_tlb == "skip":
+            self._lazy[client.cpu_id] = client
         self._sorted = tuple(sorted(self._members))
         self._line.write(self.now_ns, client.cpu_id)
 
-    def _flush(self, _: FlushTlb, client: Any, tag: int) -> None:
+    def _flush(self, message: FlushTlb, client: Any, tag: int) -> None:
         self._generation += 1
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation))
+        cpus = self._sorted
+        if message.freed_tables and self._lazy:
+            # A lazy CPU may still walk the tables by itself; of pages it hears when it comes back.
+            cpus = tuple(sorted((*cpus, *self._lazy)))
+        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=cpus, generation=self._generation))
 
     def _read(self, _: ReadCpumask, client: Any, tag: int) -> None:
         done_ns = self._line.read(self.now_ns, client.cpu_id)
