@@ -1,7 +1,7 @@
 """The mm: one process's address space as everybody else sees it.
 
-Owns: mmap_sem, the VMA tree with mm_rb_lock, each VMA's sequence, references and locks, the PMD entries with pmd_lock,
-      mm_cpumask and tlb_gen, grace periods and SRCU's counts of readers.
+Owns: mmap_sem, the VMA tree with mm_rb_lock, the heap's end, each VMA's sequence, references and locks, the PMD entries
+      with pmd_lock, mm_cpumask and tlb_gen, grace periods and SRCU's counts of readers.
 Hears: lock requests, look-ups, tree changes and PMD reads from CPUs and khugepaged.
 Says: their answers, wake-ups, the frames of a split huge page to its page table, tlbie to CPUs.
 Never: decides when a fault may proceed (the policy does), allocates a page, touches a PTE.
@@ -16,6 +16,7 @@ from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
 from kactors.kernel.mm_parts.grace_periods import GracePeriods
+from kactors.kernel.mm_parts.heap import Heap
 from kactors.kernel.mm_parts.locks import MmapSem
 from kactors.kernel.mm_parts.pmds import Pmds
 from kactors.kernel.mm_parts.shootdown import Cpumask
@@ -56,6 +57,7 @@ class Mm(Server):
         self.cpumask = Cpumask(self)
         self.sem = MmapSem(self, self.cpumask.idles)
         self.vmas = Vmas(self)
+        self.heap = Heap(self)
         self.pmds = Pmds(self, new_table, allocator)
         self.admission = Admission(self, bounds)
         self.grace_periods = GracePeriods(self, self.cpumask.members)
@@ -64,7 +66,7 @@ class Mm(Server):
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of all parts."""
         merged: dict[type[Message], Handler] = {}
-        for part in (self.sem, self.vmas, self.pmds, self.cpumask, self.admission, self.grace_periods):
+        for part in (self.sem, self.vmas, self.heap, self.pmds, self.cpumask, self.admission, self.grace_periods):
             merged |= part.handlers()
         return merged
 

@@ -168,6 +168,19 @@ class RegionMapped(Message, sender=("mm",), receiver=("cpu",)):
     merged: bool
 
 
+class MoveBrk(Message, sender=("cpu",), receiver=("mm",), reply=("BrkMoved",)):
+    """brk: set mm->brk, unless ``address`` is below the heap's start: then nothing changes."""
+
+    address: Address
+
+
+class BrkMoved(Message, sender=("mm",), receiver=("cpu",)):
+    """Where mm->brk was, and where it is now."""
+
+    previous: Address
+    brk: Address
+
+
 class DetachRegion(Message, sender=("cpu",), receiver=("mm",), reply=("RegionVmas", "MustSleep")):
     """munmap D3: split both ends and erase the VMAs from the tree."""
 

@@ -1,4 +1,4 @@
-"""mmap, munmap, mprotect and madvise: the writers (protocols.md D1 to D5)."""
+"""mmap, munmap, brk, mprotect and madvise: the writers (protocols.md D1 to D5)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from kactors.fault_policy import FaultPolicy
 from kactors.syscalls.unmap import change_protection, detach_tables, finish_unmap, unmap_vmas
 from protocols.tracepoints import RangeProtected, RangeUnmapped
 from protocols.vma import (
+    BrkMoved,
     DetachRegion,
     MergeRegion,
     MmapRegion,
+    MoveBrk,
     PutVma,
     RegionMapped,
     RegionVmas,
@@ -43,6 +45,37 @@ async def mmap(
 async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     """D3: detach the VMAs, clear their PTEs, flush, free. 4.16 holds mmap_sem for writing over all of it."""
     await cpu.down_write()
+    await _unmap_and_release(cpu, policy, start, end)
+
+
+async def brk(cpu: Cpu, policy: FaultPolicy, address: int) -> int:
+    """Move the heap's end to ``address``, D2 or D3 with what lies between; return where it is afterwards.
+
+    It stays where it is if ``address`` is below the heap's start, or if something lies in the way.
+    """
+    await cpu.down_write()
+    moved: BrkMoved = await cpu.ask(cpu.directory.mm, MoveBrk(address=address))
+    old_end, new_end = page_end(cpu, moved.previous), page_end(cpu, moved.brk)
+    if new_end < old_end:
+        await _unmap_and_release(cpu, policy, new_end, old_end)
+        return moved.brk
+    if new_end > old_end:
+        length = new_end - old_end
+        request = MmapRegion(address=old_end, length=length, readable=True, writable=True, kind=VmaKind.ANON)
+        mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
+        if mapped.address < 0:
+            moved = await cpu.ask(cpu.directory.mm, MoveBrk(address=moved.previous))
+    await cpu.up_write()
+    return moved.brk
+
+
+def page_end(cpu: Cpu, address: int) -> int:
+    """Return the address rounded up to pages."""
+    return -(-address // cpu.machine.page_size) * cpu.machine.page_size
+
+
+async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
+    """do_munmap and up_write; 4.20 and later go on as a reader once the VMAs are detached."""
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
     cpu.spend(cpu.machine.detach_ns)
     downgraded = policy.munmap_downgrades and bool(region.vmas)

@@ -86,6 +86,13 @@ class UserThread:
             if not walked and not await self._fault(address, write=write):
                 return False
 
+    def translated_to(self, address: int) -> int:
+        """Return where the page ends, small or huge, through whose translation ``address`` has just been accessed."""
+        machine = self.cpu.machine
+        pmd = self.cpu.tlb.pmd(address >> machine.page_shift)
+        size = machine.pmd_size if pmd is not None and pmd.state is PmdState.HUGE else machine.page_size
+        return (address // size + 1) * size
+
     async def _walk(self, vpn: int, address: int, *, write: bool) -> bool:
         """The hardware's page table walk: fill the TLB; False is a page fault."""
         cpu = self.cpu
@@ -150,6 +157,13 @@ class UserThread:
         began_ns = self._enter()
         await address_space.munmap(self.cpu, self.policy, address, address + self._pages(length))
         await self._leave("munmap", began_ns)
+
+    async def brk(self, address: int) -> int:
+        """Move the heap's end to ``address``, or try to; return where it is afterwards, as the system call does."""
+        began_ns = self._enter()
+        end = await address_space.brk(self.cpu, self.policy, address)
+        await self._leave("brk", began_ns)
+        return end
 
     async def mprotect(self, address: int, length: int, *, readable: bool = True, writable: bool) -> None:
         """Change the protection of [address, address + length)."""

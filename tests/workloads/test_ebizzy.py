@@ -8,6 +8,7 @@ from kactors import Machine, Scenario
 from kactors.engine.engine import Limits
 from kactors.engine.errors import UsageError
 from kactors.workloads import load_workload
+from protocols.scenario import Khugepaged
 from protocols.tracepoints import MmapSemHold, PageFaultUser, RecordDone, SyscallDone, WorkersStarted
 from tests.actors.scenes import Heard
 
@@ -17,11 +18,12 @@ RECORDS = 12
 class OneThread:
     """What one worker does until its twelfth record, without what the set-up did (two small chunks, unless n, s)."""
 
-    def __init__(self, policy="classic", threads=1, **flags):
+    def __init__(self, policy="classic", threads=1, khugepaged=None, records=RECORDS, machine="small", **flags):
         flags = {"n": 2, "s": 4 * 4096} | flags
         heard = Heard(SyscallDone, PageFaultUser, MmapSemHold, WorkersStarted, RecordDone)
-        scenario = Scenario(workload="ebizzy", options=flags, machine="small", policy=policy, threads=threads)
-        limits = Limits(predicate=lambda: len(heard.of(RecordDone)) >= RECORDS, events=400_000)
+        scenario = Scenario(workload="ebizzy", options=flags, machine=machine, policy=policy, threads=threads)
+        scenario = scenario.model_copy(update={"khugepaged": khugepaged or Khugepaged()})
+        limits = Limits(predicate=lambda: len(heard.of(RecordDone)) >= records, events=400_000)
         self.machine = Machine(scenario, limits=limits, observers=[heard])
         self.result = self.machine.run()
         entries = [tracepoint for _, _, tracepoint in heard.all]
@@ -97,6 +99,35 @@ def test_without_capital_t_the_copy_and_the_search_take_user_time():
     assert user[1] - user[0] == pytest.approx(RECORDS * 4 * 4096 // 4, rel=0.1)
 
 
+HUGE = Khugepaged(fault_huge=True)
+PMD = 2 << 20
+
+
+@pytest.mark.parametrize("policy", ["classic", "spf-v9", "per-vma"])
+def test_with_capital_h_a_record_faults_once_a_huge_page(policy):
+    run = OneThread(policy, threads=2, khugepaged=HUGE, R=False, H=True, s=3 * PMD, n=1, P=True)
+    calls = run.calls(run.after)
+    assert calls["mmap"] == calls["madvise"] == run.per_record(1)
+    assert calls["munmap"] == run.per_record(1)
+    assert run.faults(run.after) == pytest.approx(3 * RECORDS, abs=6)
+    assert run.result.vmstat["thp_fault_alloc"] == pytest.approx(3 * RECORDS + 3, abs=6)
+
+
+def test_spf_v9_cannot_serve_a_first_touch_that_brings_a_huge_page():
+    run = OneThread("spf-v9", threads=2, khugepaged=HUGE, R=False, H=True, s=3 * PMD, n=1, P=True)
+    counters = run.result.counters
+    set_up = run.faults(run.before)
+    assert counters.spf == 0
+    assert counters.spf_vma_notsup + counters.spf_vma_noanon == pytest.approx(counters.faults - set_up, abs=2)
+    assert counters.spf_vma_notsup > 0
+
+
+def test_with_capital_h_but_without_huge_pages_every_page_faults():
+    run = OneThread(R=False, H=True, records=2, s=64 * 4096)
+    assert run.faults(run.after) == 2 * 64
+    assert run.calls(run.after)["madvise"] == 2
+
+
 @pytest.mark.parametrize(("options", "cpus", "workers"), [({}, 16, 32), ({"t": 5}, 16, 5)])
 def test_threads_are_twice_the_cpus_unless_t_says_otherwise(options, cpus, workers):
     assert load_workload("ebizzy", options).workers(cpus) == workers
@@ -110,7 +141,7 @@ def test_the_scenarios_threads_come_first():
 def test_a_flag_that_it_does_not_have_is_named_with_the_nearest():
     with pytest.raises(UsageError, match="ebizzy has no option tt; did you mean t"):
         load_workload("ebizzy", {"tt": 1})
-    with pytest.raises(UsageError, match="ebizzy has no option zoom; it has m, M, T, R, p, P, n, s, t"):
+    with pytest.raises(UsageError, match="ebizzy has no option zoom; it has m, M, T, R, p, P, n, s, t, H"):
         load_workload("ebizzy", {"zoom": 1})
 
 

@@ -109,6 +109,25 @@ def test_a_round_of_mmap1_touches_nothing():
     assert_settled(run.machine)
 
 
+def test_a_round_of_brk1_grows_the_heap_by_a_page_and_shrinks_it_back():
+    run = Ran("brk1")
+    assert run.steps == ["brk", "brk", "iteration", "iteration"] * 2
+    (heap,) = run.machine.system.mm.tree
+    assert heap.end - heap.start == 132 << 10
+    grown = run.heard.of(RangeMapped)[1:]
+    assert [(area.first, area.last) for area in grown] == [(heap.end // PAGE, heap.end // PAGE + 1)] * 2
+    assert_settled(run.machine)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_all_tasks_of_brk1_move_one_heap(policy):
+    run = Ran("brk1", policy, tasks=3, rounds=4)
+    assert run.result.throughput.records == 3 * 4 * 2
+    assert Counter(run.steps)["brk"] == 3 * 4 * 2
+    assert len(run.machine.system.mm.tree) == 1
+    assert_settled(run.machine)
+
+
 @pytest.mark.parametrize("name", ["malloc1", "mmap1"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_tasks_that_only_map_write_to_mmap_sem_twice_a_round(name, policy):

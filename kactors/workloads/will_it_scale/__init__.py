@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kactors.workloads.base import Workload
+from kactors.workloads.will_it_scale.brk1 import Brk1
 from kactors.workloads.will_it_scale.malloc1 import Malloc1
 from kactors.workloads.will_it_scale.mmap1 import Mmap1
 from kactors.workloads.will_it_scale.page_fault1 import PageFault1
 
-TESTS: tuple[type[Workload], ...] = (PageFault1, Malloc1, Mmap1)
+TESTS: tuple[type[Workload], ...] = (PageFault1, Malloc1, Brk1, Mmap1)
 
 __all__ = ["TESTS"]
