@@ -100,7 +100,7 @@ class Measurement(Record):
         started_ns: when the workers started.
         warm_up_ns: how much after that was cut off as warm-up.
         virtual_ns, events: where the run ended.
-        relative: the half-width that was asked for, as a share of the rate.
+        relative: the half-width that was asked for, as a share of the rate; null: none, it ran until its time was up.
         met: whether the rate's interval is that narrow.
         why: empty when met; else what ended the run before.
         autocorrelation: of the rate between slices that follow each other; -1 to 1.
@@ -124,7 +124,7 @@ class Measurement(Record):
     warm_up_ns: int
     virtual_ns: int
     events: int
-    relative: float
+    relative: float | None
     met: bool
     why: str
     autocorrelation: float
@@ -133,6 +133,36 @@ class Measurement(Record):
     needed_ns: int
     series: Series
     result: Result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints."""
+        return self.model_dump(mode="json")
+
+
+class Estimate(Record):
+    """What is known of one policy's rates: from one long run, or from several with a seed each.
+
+    Attributes:
+        policy: its name.
+        unit: what the workload counts.
+        rate, faults_per_s, rates, cpu_time, utilisation: as of a measurement. Of several runs, each is the mean over
+            the runs.
+        gain: rate by the rate of the first policy that was compared, 1.1 for +10 %, with the interval that common
+            random numbers give; null: it is the first.
+        met: whether the rate's interval is as narrow as was asked for.
+        runs: the measurements, a seed each.
+    """
+
+    policy: str
+    unit: str
+    rate: Interval
+    faults_per_s: Interval
+    rates: dict[str, Interval]
+    cpu_time: dict[str, Interval]
+    utilisation: dict[str, Interval]
+    gain: Interval | None
+    met: bool
+    runs: tuple[Measurement, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 import click
 
 from kactors.cli.calling import Calling, connect_options
+from kactors.cli.measuring import Asked, compare_measured, precision_options, refuse, run_measured
 from kactors.cli.program import Program
 from kactors.cli.progress import meter
 from kactors.cli.request import (
@@ -94,9 +95,13 @@ def output_options(command: Command) -> Command:
 @click.argument("workload", required=False)
 @scenario_options
 @run_options
-def run(workload: str | None, as_json: bool, how: How, **given: Any) -> int:
+@precision_options
+def run(workload: str | None, as_json: bool, how: How, asked: Asked, **given: Any) -> int:
     """Run a WORKLOAD; `kactors list` names them. One that never ends runs for 20ms unless --until says otherwise."""
-    scenario = build_scenario(Overrides(**given), workload=workload)
+    scenario = build_scenario(Overrides(**given), workload=workload, endless=asked.endless)
+    if asked.wanted:
+        refuse(asked, connect=how.calling.wanted, keep=how.keep, trace=how.trace, runtime=how.runtime != "inline")
+        return run_measured(scenario, asked, check=how.check, as_json=as_json)
     return _show(_run(scenario, how), as_json)
 
 
@@ -117,13 +122,20 @@ def replay(file: str, as_json: bool, how: How, **given: Any) -> int:
 )
 @scenario_options
 @output_options
-def compare(target: str, policies: str, check: bool, as_json: bool, keep: bool, calling: Calling, **given: Any) -> int:
-    """Run one scenario under several policies, with the same seed, in parallel processes."""
+@precision_options
+def compare(
+    target: str, policies: str, *, check: bool, as_json: bool, keep: bool, calling: Calling, asked: Asked, **given: Any
+) -> int:
+    """Run one scenario under several policies, with the same seeds, in parallel processes."""
     from kactors.report import comparison
 
-    names = policy_names(policies)
-    word = workload_or_file(target)
-    scenarios = [build_scenario(Overrides(**given, policy=name), **word) for name in names]
+    names, word = policy_names(policies), workload_or_file(target)
+    scenarios = [build_scenario(Overrides(**given, policy=name), **word, endless=asked.endless) for name in names]
+    if asked.wanted:
+        refuse(asked, connect=calling.wanted, keep=keep)
+        for scenario in scenarios:
+            check_scenario(scenario)
+        return compare_measured(scenarios, asked, check=check, as_json=as_json)
     results = _compare(scenarios, check, keep, calling)
     if as_json:
         click.echo(_json([result.to_json() for result in results]))
@@ -153,10 +165,14 @@ def list_(calling: Calling) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["result", "scenario", "search"]))
+@click.argument("name", type=click.Choice(["estimate", "measurement", "result", "scenario", "search"]))
 @connect_options
 def schema(name: str, calling: Calling) -> None:
-    """Print the JSON schema of what --json prints (result; of check: search), or of a scenario file (scenario)."""
+    """Print the JSON schema of what --json prints, or of a scenario file (scenario).
+
+    A plain run prints a result, one with --precision a measurement, --replications and `compare --precision` print
+    estimates, `check` a search.
+    """
     from kactors.report.schema import SCHEMAS
 
     _check_build(calling, "schemas")

@@ -44,14 +44,14 @@ class RunBar:
     ) -> None:
         self._bar.stop()
 
-    def show(self, now_ns: int, events: int) -> None:
-        """Show where the run is, unless that was shown a moment ago."""
+    def show(self, now_ns: int, events: int, more: str = "") -> None:
+        """Show where the run is, and what else there is to say of it, unless that was done a moment ago."""
         now_s = time.monotonic()
         if now_s - self._shown_s < REFRESH_S:
             return
         rate = (events - self._shown_events) / (now_s - self._shown_s)
         self._shown_s, self._shown_events = now_s, events
-        text = f"virtual time {duration(now_ns)}{self._until}, {count(rate)} events/s"
+        text = f"virtual time {duration(now_ns)}{self._until}, {count(rate)} events/s{more}"
         self._bar.update(self._task, completed=now_ns, description=text)
         self._bar.refresh()
 

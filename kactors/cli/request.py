@@ -68,7 +68,12 @@ def untimed_options(command: Command) -> Command:
 
 
 def build_scenario(
-    given: Overrides, *, workload: str | None = None, recording: str | None = None, machine: str | None = None
+    given: Overrides,
+    *,
+    workload: str | None = None,
+    recording: str | None = None,
+    machine: str | None = None,
+    endless: bool = False,
 ) -> Scenario:
     """Return the scenario: the file's values, overridden by the options.
 
@@ -77,6 +82,7 @@ def build_scenario(
         machine: the one to take where none is named.
         workload: name of the workload, if one was named.
         recording: file of the recording, if one was named: the workload replays it.
+        endless: a workload that never ends by itself need not have an end: the caller knows when to stop.
 
     Raises:
         UsageError: naming the option, file or key, and what would be right.
@@ -103,7 +109,7 @@ def build_scenario(
         draft.put_setting(setting)
     scenario = draft.scenario()
     _check_names(scenario, draft)
-    return _with_an_end(scenario)
+    return scenario if endless else _with_an_end(scenario)
 
 
 def check_scenario(scenario: Scenario) -> int:

@@ -23,6 +23,7 @@ HEADERS = (
     "wasted",
     "finding",
 )
+NO_INTERVALS = "one run each, no intervals: --precision 2% or --replications 5 give them"
 LEGEND = (
     "fast path: faults served without mmap_sem (spf or vma_lock); aborts: such attempts that were given up;\n"
     "transient peak: pages allocated and not yet mapped, at most at one moment; wasted: never mapped."
@@ -36,7 +37,7 @@ def comparison(results: Sequence[Result]) -> str:
     machine = f"{first.machine}, {count(first.cpus)} CPUs, {count(first.threads)} threads"
     rows = [_row(result, first) for result in results]
     heading = f"{first.workload} on {machine}, seed {first.scenario.seed} for all:"
-    return "\n".join([heading, "", *table(HEADERS, rows), "", LEGEND, ""])
+    return "\n".join([heading, "", *table(HEADERS, rows), "", LEGEND, NO_INTERVALS, ""])
 
 
 def fast_faults(result: Result) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from protocols.measurement import Estimate, Measurement
 from protocols.result import Result
 from protocols.scenario import Scenario
 from protocols.search import Searched
@@ -28,7 +29,19 @@ def search_schema() -> dict[str, Any]:
     return _sorted(Searched.model_json_schema(mode="serialization") | {"$schema": DIALECT})
 
 
+def measurement_schema() -> dict[str, Any]:
+    """Return the schema of what `run --precision` prints as JSON."""
+    return _sorted(Measurement.model_json_schema(mode="serialization") | {"$schema": DIALECT})
+
+
+def estimate_schema() -> dict[str, Any]:
+    """Return the schema of one object that `compare --precision` and --replications print as JSON."""
+    return _sorted(Estimate.model_json_schema(mode="serialization") | {"$schema": DIALECT})
+
+
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "estimate": estimate_schema,
+    "measurement": measurement_schema,
     "result": result_schema,
     "scenario": scenario_schema,
     "search": search_schema,

@@ -20,7 +20,7 @@ def throughput(result: Result) -> list[str]:
     paths = [f"{path} {count(faults)} ({percent(faults, served)})" for path, faults in result.fault_paths.items()]
     done = f"{count(rate.records)} in {duration(rate.measured_ns)}; {count(rate.faults_per_s)} faults/s"
     return [
-        f" throughput     {count(rate.per_s)} {rate.unit}/s: {done}",
+        f" throughput     {count(rate.per_s)} {rate.unit}/s: {done} (one run, no interval)",
         f" faults served  {', '.join(paths) or 'none'}",
     ]
 

@@ -5,7 +5,7 @@ They import numpy and scipy: whoever starts fast imports this package when it is
 
 from kactors.statistics.batch_means import Batches, batch_means, lag1, von_neumann
 from kactors.statistics.comparing import fieller, paired_difference, paired_ratio, ratio
-from kactors.statistics.means import exact, mean_interval, no_interval, t_quantile
+from kactors.statistics.means import mean_interval, never, no_interval, t_quantile
 from kactors.statistics.ranks import quantile_interval, wilson
 from kactors.statistics.warm_up import WarmUp, mser5
 from protocols.measurement import Interval
@@ -15,11 +15,11 @@ __all__ = [
     "Interval",
     "WarmUp",
     "batch_means",
-    "exact",
     "fieller",
     "lag1",
     "mean_interval",
     "mser5",
+    "never",
     "no_interval",
     "paired_difference",
     "paired_ratio",

@@ -24,9 +24,12 @@ def no_interval(mean: float, confidence: float, n: int) -> Interval:
     return Interval(mean=mean, low=-math.inf, high=math.inf, confidence=confidence, n=n)
 
 
-def exact(value: float, confidence: float, n: int) -> Interval:
-    """Return a value that does not vary."""
-    return Interval(mean=value, low=value, high=value, confidence=confidence, n=n)
+def never(exposure: float, confidence: float, n: int) -> Interval:
+    """Return the rate of what did not happen: from 0 to what would have shown itself that surely.
+
+    The upper end is that of a Poisson count of 0 over ``exposure``, the time observed.
+    """
+    return Interval(mean=0.0, low=0.0, high=-math.log((1 - confidence) / 2) / exposure, confidence=confidence, n=n)
 
 
 def symmetric(mean: float, half_width: float, confidence: float, n: int) -> Interval:

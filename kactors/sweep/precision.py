@@ -20,8 +20,8 @@ from kactors.engine.engine import Limits
 from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPolicy
 from kactors.run import Machine
-from kactors.statistics import Batches, batch_means, lag1, mser5, no_interval
-from kactors.statistics.batch_means import BATCHES_MAX
+from kactors.statistics import Batches, batch_means, lag1, mser5, never, no_interval
+from kactors.statistics.batch_means import BATCHES_MAX, BATCHES_MIN
 from kactors.sweep.pool import guarded, landed, processes, worker_processes
 from kactors.sweep.sampler import RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
 from kactors.workloads import Workload
@@ -32,7 +32,10 @@ from protocols.stop import EventLimit, TimeReached
 
 FIRST_LOOK_NS = 3_200_000
 """64 of the first slices."""
-FIRST_LOOK_RECORDS = 256
+RECORDS_MIN = 256
+"""Units of the workload's count; fewer make no rate."""
+TIME_SLICES_MIN = 16
+"""Of the scheduler. On 16 CPUs ebizzy leaves its first state only after ten of them."""
 GROWTH_MIN, GROWTH_MAX = 1.15, 2.0
 """From one look to the next, sampled time grows by what the interval still lacks, within these factors: looking more
 often would end runs in moments in which the interval is narrow by chance."""
@@ -44,6 +47,8 @@ ENDED = {
 }
 """Why a run ended before its rate was known, by the kind of its stop."""
 
+OnLook = Callable[[int, int, float], None]
+"""(virtual ns, deliveries, relative half-width so far), now and then while one is measured."""
 OnMeasured = Callable[[int, Measurement], None]
 """(place of the scenario, its measurement), as each one ends."""
 
@@ -53,7 +58,7 @@ class Precision:
     """How well a rate is to be known, and what may be spent on it.
 
     Attributes:
-        relative: half-width of the interval as a share of the rate.
+        relative: half-width of the interval as a share of the rate; None: as it comes, when a bound ends the run.
         confidence: of every interval.
         warm_up: "mser5", or ns of virtual time after the start of the workers that are cut off.
         until_ns_max: virtual time at which to give up; the scenario's own ``until_ns`` is such a bound as well.
@@ -61,7 +66,7 @@ class Precision:
         batches: how many to cut a run into at most; they are made longer until they are uncorrelated.
     """
 
-    relative: float = 0.02
+    relative: float | None = 0.02
     confidence: float = 0.95
     warm_up: Literal["mser5"] | int = "mser5"
     until_ns_max: int | None = None
@@ -69,7 +74,7 @@ class Precision:
     batches: int = BATCHES_MAX
 
     def __post_init__(self) -> None:
-        if not 0 < self.relative < 1:
+        if self.relative is not None and not 0 < self.relative < 1:
             raise UsageError(f"a precision of {self.relative:.6g}: it must lie between 0 and 1 (2 % is 0.02)")
         if not 0 < self.confidence < 1:
             raise UsageError(f"a confidence of {self.confidence:.6g}: it must lie between 0 and 1 (95 % is 0.95)")
@@ -81,14 +86,26 @@ class _Look:
 
     skip: int
     warm: bool
+    long: bool
     batches: Batches
 
-    def lacks(self, relative: float) -> float:
+    def lacks(self, relative: float | None) -> float:
         """Return by how much sampled time would have to grow; at most 1: the interval is narrow enough."""
         width = self.batches.interval.relative
-        if not self.warm or not self.batches.uncorrelated or not math.isfinite(width):
+        if relative is None or not (self.warm and self.long and self.batches.uncorrelated and math.isfinite(width)):
             return GROWTH_MAX
         return float((width / relative) ** 2)
+
+    @property
+    def doubt(self) -> str:
+        """What to hold against the interval."""
+        if not self.long:
+            return "the run is too short for its interval to be believed"
+        if not self.warm:
+            return "the warm-up may not have been over"
+        if not self.batches.uncorrelated:
+            return "the run is too short for batches that do not correlate"
+        return "the interval was not narrow enough by then"
 
 
 def measure(
@@ -98,6 +115,7 @@ def measure(
     policy: FaultPolicy | None = None,
     workload: Workload | None = None,
     properties: bool = False,
+    on_look: OnLook | None = None,
 ) -> Measurement:
     """Run a scenario until its throughput is known to the precision asked for, or a bound is met.
 
@@ -107,6 +125,7 @@ def measure(
         policy: replaces the scenario's policy.
         workload: replaces the scenario's workload.
         properties: stop as a violation when an interleaving breaks a property.
+        on_look: called whenever the interval is looked at.
 
     Raises:
         UsageError: the scenario names something that does not exist.
@@ -118,7 +137,10 @@ def measure(
     machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
     try:
         sampler = Sampler(machine)
-        _go_on(sampler, precision)
+        for look in _looks(sampler, precision, _slow_ns(machine)):
+            if on_look is not None:
+                engine = machine.system.engine
+                on_look(engine.now_ns, engine.events, look.batches.interval.relative)
         return _measurement(machine, sampler, precision)
     finally:
         # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
@@ -186,20 +208,29 @@ def _least(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _go_on(sampler: Sampler, precision: Precision) -> None:
-    """Advance the run from look to look."""
-    goal_ns: float = FIRST_LOOK_NS
+def _slow_ns(machine: Machine) -> int:
+    """Return the least time after which a rate may be believed.
+
+    Where threads share CPUs, what one does with its time slice shapes what all do; a few slices are one sample of that,
+    however narrow the interval. Where each thread has a CPU, nothing in the model is that slow.
+    """
+    system = machine.system
+    return TIME_SLICES_MIN * system.machine.slice_ns if system.workers > len(system.cpus) else 0
+
+
+def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[_Look]:
+    """Advance the run from look to look, until the interval is narrow enough or the run ends."""
+    goal_ns: float = max(FIRST_LOOK_NS, least_ns)
     while sampler.advance(math.ceil(goal_ns)):
-        if sampler.records < FIRST_LOOK_RECORDS:
-            goal_ns = sampler.sampled_ns * GROWTH_MAX
-            continue
-        lacks = _look(sampler, precision).lacks(precision.relative)
+        look = _look(sampler, precision, least_ns)
+        yield look
+        lacks = look.lacks(precision.relative)
         if lacks <= 1:
             return
         goal_ns = sampler.sampled_ns * min(max(lacks, GROWTH_MIN), GROWTH_MAX)
 
 
-def _look(sampler: Sampler, precision: Precision) -> _Look:
+def _look(sampler: Sampler, precision: Precision, least_ns: int) -> _Look:
     series, slice_ns = sampler.series(), sampler.slice_ns
     if precision.warm_up == "mser5":
         found = mser5(series)
@@ -207,17 +238,17 @@ def _look(sampler: Sampler, precision: Precision) -> _Look:
     else:
         skip = min(-(-precision.warm_up // slice_ns), len(series))
         warm = skip < len(series)
-    return _Look(skip, warm, batch_means(series[skip:], precision.confidence, batches=precision.batches))
+    enough = sampler.records >= RECORDS_MIN and sampler.sampled_ns >= least_ns
+    return _Look(skip, warm, enough, batch_means(series[skip:], precision.confidence, batches=precision.batches))
 
 
 def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Measurement:
-    series, sampled, look = sampler.series(), sampler.sampled(), _look(sampler, precision)
+    series, sampled, look = sampler.series(), sampler.sampled(), _look(sampler, precision, _slow_ns(machine))
     counters, unit = machine.counters, machine.system.workload.unit
     result = _reproducible(machine.end())
-    rates = {
-        name: _mean(counts, look.skip, sampled.slice_ns / 1e9, precision) for name, counts in sampled.counts.items()
-    }
-    steady, lacks = series[look.skip :], look.lacks(precision.relative)
+    ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")
+    rates = {name: _rate(counts[look.skip :], sampled.slice_ns, precision) for name, counts in sampled.counts.items()}
+    steady, met = series[look.skip :], precision.relative is None or look.lacks(precision.relative) <= 1
     interval = look.batches.interval
     return Measurement(
         scenario=result.scenario,
@@ -234,8 +265,8 @@ def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Me
         virtual_ns=result.virtual_ns,
         events=result.events,
         relative=precision.relative,
-        met=lacks <= 1,
-        why="" if lacks <= 1 else _why(result, look),
+        met=met,
+        why="" if met else f"{ended}; {look.doubt}",
         autocorrelation=lag1(steady),
         batches=interval.n,
         batch_ns=look.batches.size * sampled.slice_ns,
@@ -257,26 +288,26 @@ def _reproducible(result: Result) -> Result:
     return result.model_copy(update={"scenario": result.scenario.model_copy(update=end)})
 
 
-def _why(result: Result, look: _Look) -> str:
-    ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")
-    if not look.warm:
-        return f"{ended}; the warm-up may not have been over"
-    if not look.batches.uncorrelated:
-        return f"{ended}; the run is too short for batches that do not correlate"
-    return f"{ended}; the interval was not narrow enough by then"
+def _rate(counts: np.ndarray, slice_ns: int, precision: Precision) -> Interval:
+    """Return counts by slice as a rate per second."""
+    if len(counts) >= BATCHES_MIN and not counts.any():
+        return never(len(counts) * slice_ns / 1e9, precision.confidence, len(counts))
+    return _mean(counts, slice_ns / 1e9, precision)
 
 
-def _mean(samples: np.ndarray, skip: int, unit: float, precision: Precision) -> Interval:
-    return batch_means(samples[skip:], precision.confidence, batches=precision.batches).interval.scaled(1 / unit)
+def _mean(samples: np.ndarray, unit: float, precision: Precision) -> Interval:
+    return batch_means(samples, precision.confidence, batches=precision.batches).interval.scaled(1 / unit)
 
 
 def _shares(machine: Machine, sampled: Sampled, skip: int, precision: Precision) -> dict[str, Interval]:
     """Return the share of the CPUs' time that went into each kind."""
     whole = float(len(machine.system.cpus) * sampled.times_slice_ns)
     first = -(-skip // SLICES_A_LOOK_AT_CPUS)
-    return {kind: _mean(times, first, whole, precision) for kind, times in sampled.times.items()}
+    return {kind: _mean(times[first:], whole, precision) for kind, times in sampled.times.items()}
 
 
-def _needed_ns(interval: Interval, measured_ns: int, relative: float) -> int:
+def _needed_ns(interval: Interval, measured_ns: int, relative: float | None) -> int:
+    if relative is None:
+        return 0
     lacks = (interval.relative / relative) ** 2
     return round(measured_ns * lacks) if math.isfinite(lacks) else 0

@@ -95,7 +95,7 @@ class Sampler:
 
     def sampled(self) -> Sampled:
         """Return the whole slices so far."""
-        names = sorted({name for counted in self._counted for name in counted})
+        names = dict.fromkeys(name for counted in self._counted for name in counted)
         counts = {name: np.diff([counted.get(name, 0) for counted in self._counted]) for name in names}
         spent = np.diff(np.array(self._spent).reshape(-1, len(Spent)), axis=0)
         times = {kind.name.lower(): spent[:, kind] for kind in Spent}
@@ -111,7 +111,8 @@ class Sampler:
             each = (cpu.spent_until(now_ns) for cpu in self._machine.system.cpus)
             self._spent.append([sum(kind) for kind in zip(*each, strict=True)])
         counters = self._machine.counters
-        self._counted.append({RECORDS: counters.records, **counters.vmstat, **counters.counters().model_dump()})
+        vmstat = dict(sorted(counters.vmstat.items()))
+        self._counted.append({RECORDS: counters.records, **counters.counters().model_dump(), **vmstat})
         if len(self._counted) > SLICES_MAX:
             self._counted, self._spent = self._counted[::2], self._spent[::2]
             self.slice_ns *= 2
