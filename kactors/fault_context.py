@@ -44,6 +44,7 @@ from protocols.vma import (
     SpfExit,
     VmaEndRead,
     VmaFound,
+    VmaKind,
     VmaRead,
     VmaReadLocked,
     VmaSequence,
@@ -117,8 +118,10 @@ class FaultContext(KernelContext):
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
-    async def alloc_page(self, address: int) -> Page:
+    async def alloc_page(self, address: int, *, zeroed: bool = True) -> Page:
         """Allocate and zero a page for a fault (C11); may reclaim. Until it is mapped it counts as transient.
+
+        Without ``zeroed`` it is to be filled by ``copy_user_page``.
 
         Raises:
             ThreadKilled: no memory is left and this process is the OOM killer's victim.
@@ -126,7 +129,7 @@ class FaultContext(KernelContext):
         pfn = await self._take_frame()
         if self.engine.listens(MmPageAlloc):
             self.note(MmPageAlloc(pfn=pfn, address=address, cpu=self.cpu_id))
-        zeroing_ns = await self.move_memory(self.machine.clear_page_ns, self.machine.page_size)
+        zeroing_ns = await self.move_memory(self.machine.clear_page_ns, self.machine.page_size) if zeroed else 0
         return Page(pfn, address, zeroing_ns)
 
     async def move_memory(self, alone_ns: int, size: int) -> int:
@@ -142,6 +145,12 @@ class FaultContext(KernelContext):
             took_ns = max(took_ns, moves.takes)
         self.spend(took_ns)
         return took_ns
+
+    async def copy_user_page(self, page: Page) -> Page:
+        """Copy another page into one that was allocated for that; return it with what filling it has cost."""
+        machine = self.machine
+        copying_ns = await self.move_memory(machine.copy_page_ns, 2 * machine.page_size)
+        return Page(page.pfn, page.address, copying_ns)
 
     async def take_page(self) -> int:
         """Take a frame for anything but a fault's own page."""
@@ -243,7 +252,7 @@ class FaultContext(KernelContext):
         base = address // size * size
         fits = vma.start <= base and base + size <= vma.end
         # A huge PMD is always writable here (there is no huge zero page), so it may not stand in a read-only area.
-        if not (self.huge_faults and vma.hugepage and vma.writable and fits):
+        if not (self.huge_faults and vma.hugepage and vma.writable and fits and vma.kind is not VmaKind.FILE):
             return False
         self.anon_vma_prepare(vma)
         table_pfn = await self.take_page()

@@ -38,7 +38,7 @@ from protocols.scenario import Khugepaged as Settings
 from protocols.scheduling import RESUME, Resume
 from protocols.tlb import IpiAck
 from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, PagesIsolated, VmEvent
-from protocols.vma import VmaSnapshot
+from protocols.vma import VmaKind, VmaSnapshot
 
 TAG = 1 << 20
 """Its tag on requests: above every thread's."""
@@ -122,12 +122,12 @@ class Khugepaged(KernelContext):
         return [self.current]
 
     @types.coroutine
-    def sleep(self) -> Generator[Any, Event, Message]:
+    def sleep(self, server: Any = None) -> Generator[Any, Event, Message]:
         """Wait for a wake-up; while it owns mmap_sem nobody spins on it."""
         task, mm = self.current, self.directory.mm
         if task.holds_write:
             self.say(mm, OWNER_SLEEPS, TAG)
-        task.servers, task.since_ns = (mm,), self.clock_ns
+        task.servers, task.since_ns = (server or mm,), self.clock_ns
         event = yield
         task.servers = ()
         if task.holds_write:
@@ -191,7 +191,9 @@ class Khugepaged(KernelContext):
 
     def _revalidate(self, vma: VmaSnapshot | None, address: int, pmd: Pmd) -> str:
         """hugepage_vma_revalidate, mm_find_pmd: the status name when the range is not the one chosen any more."""
-        if vma is None or not vma.hugepage or vma.start > address or address + self.machine.pmd_size > vma.end:
+        if vma is None or not vma.hugepage or vma.kind is VmaKind.FILE:
+            return "vma_check_failed"
+        if vma.start > address or address + self.machine.pmd_size > vma.end:
             return "vma_check_failed"
         return "" if pmd.state is PmdState.TABLE else "pmd_null"
 

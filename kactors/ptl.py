@@ -26,9 +26,11 @@ from protocols.page_table import (
     FillTable,
     FreeTable,
     LockPte,
+    MapPtes,
     ProtectPtes,
     Pte,
     PteLocked,
+    PtesMapped,
     PtesProtected,
     PtesScanned,
     PtesZapped,
@@ -94,6 +96,7 @@ class Ptl(Server):
             UnlockPte: self._unlock,
             SetPte: self._set,
             ZapPtes: self._zap,
+            MapPtes: self._map,
             ProtectPtes: self._protect,
             ScanPtes: self._scan,
             FillTable: self._fill,
@@ -177,7 +180,10 @@ class Ptl(Server):
             self._entries.pop(index, None)
             return
         self._entries[index] = value
-        engine, vpn = self.engine, self._vpn + index
+        self._tell_set(index, value)
+
+    def _tell_set(self, index: int, value: int) -> None:
+        engine, now_ns, vpn = self.engine, self.engine.now_ns, self._vpn + index
         if engine.listens(PteSet):
             written = PteSet(table=self.id, pmd_address=self.pmd_address, index=index, vpn=vpn, value=value)
             engine.emit(now_ns, self, written)
@@ -194,7 +200,20 @@ class Ptl(Server):
         done_ns = self.engine.now_ns + self._machine.zap_pte_ns * len(gone)
         for index in gone[::PTES_PER_LINE]:
             done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))
-        self.reply(done_ns, client, tag, PtesZapped(pfns=pfns))
+        written = tuple(pte_pfn(value) for value in values if value & WRITE)
+        self.reply(done_ns, client, tag, PtesZapped(pfns=pfns, written=written))
+
+    def _map(self, message: MapPtes, client: Any, tag: int) -> None:
+        """Fault-around: what maps something already stays as it is."""
+        self._must_hold(client, tag, "maps pages around a fault")
+        done_ns = self.engine.now_ns
+        free = [(index, value) for index, value in message.entries if index not in self._entries]
+        for index, value in free:
+            self._entries[index] = value
+            self._tell_set(index, value)
+        for index, _ in free[::PTES_PER_LINE]:
+            done_ns = max(done_ns, self._line(index).write(self.engine.now_ns, client.cpu_id))
+        self.reply(done_ns, client, tag, PtesMapped(indexes=tuple(index for index, _ in free)))
 
     def _tell_unmapped(self, frames: Mapping[int, int]) -> None:
         """Tell which frames have left the entries with these indexes; the zero page is nobody's."""

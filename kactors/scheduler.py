@@ -239,14 +239,14 @@ class Scheduler(FaultContext):
         self._make_runnable(thread, event[0])
 
     @types.coroutine
-    def sleep(self) -> Generator[Any, Event, Message]:
-        """Give up the CPU until a wake-up arrives for this thread; return it."""
+    def sleep(self, server: Any = None) -> Generator[Any, Event, Message]:
+        """Give up the CPU until a wake-up arrives for this thread, the mm's or another ``server``'s; return it."""
         thread = cast(Thread, self.current)
         if self.engine.listens(MightSleep):
             self.note(MightSleep(why=type(thread.request).__name__))
         event, thread.early_wake = thread.early_wake, None
         if event is None:
-            thread.servers, thread.since_ns = (self.directory.mm,), self.clock_ns
+            thread.servers, thread.since_ns = (server or self.directory.mm,), self.clock_ns
             mode = self.mode
             event = yield SLEEP
             self.mode = mode

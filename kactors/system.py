@@ -19,6 +19,7 @@ from kactors.kernel.pte import ZERO_PFN, pte_pfn
 from kactors.khugepaged import Khugepaged
 from kactors.machines import load_machine
 from kactors.mm import Mm
+from kactors.page_cache import PageCache
 from kactors.policies import load_policy
 from kactors.ptl import Ptl
 from kactors.scheduler import Program, Thread
@@ -38,17 +39,19 @@ class PageAccount:
 
     Attributes:
         free: in the buddy lists.
-        page_cache: clean page cache.
+        page_cache: clean page cache that reclaim can free.
+        file_pages: of files in the page cache.
         per_cpu: in the CPUs' lists.
         tables: holding page tables.
-        mapped: reachable through a page table.
+        mapped: reachable through a page table, and no file's.
         host: taken by the host.
-        mapped_twice: frames that two entries map.
+        mapped_twice: frames that two entries map, and no file's.
         total: pages of the zone.
     """
 
     free: int
     page_cache: int
+    file_pages: int
     per_cpu: int
     tables: int
     mapped: int
@@ -59,7 +62,8 @@ class PageAccount:
     @property
     def conserved(self) -> bool:
         """Every page is in exactly one place."""
-        places = self.free + self.page_cache + self.per_cpu + self.tables + self.mapped + self.host
+        cached = self.page_cache + self.file_pages
+        places = self.free + cached + self.per_cpu + self.tables + self.mapped + self.host
         return places == self.total and not self.mapped_twice
 
 
@@ -85,6 +89,7 @@ class System:
     workers: int
     mm: Mm
     allocator: Allocator
+    page_cache: PageCache
     khugepaged: Khugepaged
     cpus: tuple[Cpu, ...]
     users: list[UserThread] = field(default_factory=list)
@@ -98,13 +103,16 @@ class System:
     def account_pages(self) -> PageAccount:
         """Count the pages; meaningful at quiescence."""
         tables = [ptl for ptl in self.ptls() if not ptl.freed]
-        frames = [pte_pfn(pte) for ptl in tables for pte in ptl.mapped().values() if pte_pfn(pte) != ZERO_PFN]
+        cached = self.page_cache.frames()
+        entries = [pte_pfn(pte) for ptl in tables for pte in ptl.mapped().values()]
+        frames = [pfn for pfn in entries if pfn < ZERO_PFN and pfn not in cached]
         for first in self.mm.pmds.huge_pages():
             frames.extend(range(first, first + self.machine.pmd_pages))
         twice = tuple(sorted(pfn for pfn, times in Counter(frames).items() if times > 1))
         return PageAccount(
             free=self.allocator.free_pages,
             page_cache=self.allocator.page_cache_pages,
+            file_pages=len(cached),
             per_cpu=sum(len(cpu.pages) for cpu in self.cpus),
             tables=len(tables),
             mapped=len(frames),
@@ -203,7 +211,8 @@ def build(
     directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000
     khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
     workers = scenario.threads or workload.workers(machine.cpus)
-    system = System(engine, machine, policy, workload, workers, mm, allocator, khugepaged, cpus)
+    page_cache = directory.page_cache = PageCache(engine, machine)
+    system = System(engine, machine, policy, workload, workers, mm, allocator, page_cache, khugepaged, cpus)
     for cpu in cpus:
         cpu.bounded = scenario.bounds.spf_inflight_max is not None
         cpu.huge_faults = scenario.khugepaged.fault_huge

@@ -60,8 +60,21 @@ class Machine(BaseModel):
     clear_page_ns: Cost
     clear_huge_ns: Cost
     copy_huge_ns: Cost
+    copy_page_ns: Cost
     memory_bandwidth_gbs: Cost
     """What all CPUs of a socket can clear and copy together; 0: as much as they like."""
+
+    page_cache_find_ns: Cost
+    """Walk of a file's tree to one page."""
+    page_cache_insert_ns: Cost
+    """Section under a file's i_pages lock that inserts a page."""
+    page_mkwrite_ns: Cost
+    """What page_mkwrite computes where the file system has it."""
+    page_dirty_ns: Cost
+    """Section under a file's i_pages lock that accounts a page as dirty."""
+    fault_around_bytes: Positive
+    """What a read fault of a file maps beside its page, if it is in the page cache."""
+    fault_around_page_ns: Cost
 
     mmu_gather_pages: Positive
     """Pages that munmap collects before it must flush under the PTE lock."""

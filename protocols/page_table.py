@@ -173,9 +173,22 @@ class ZapPtes(Message, sender=CLIENTS, receiver=("ptl",), reply=("PtesZapped",))
 
 
 class PtesZapped(Message, sender=("ptl",), receiver=CLIENTS):
-    """The frames that were mapped, in index order."""
+    """The frames that were mapped, in index order; ``written``: those whose entry let stores through."""
 
     pfns: tuple[Pfn, ...]
+    written: tuple[Pfn, ...]
+
+
+class MapPtes(Message, sender=("cpu",), receiver=("ptl",), reply=("PtesMapped",)):
+    """Fault-around: write those of the entries (index, value) that are none; only the holder of the lock may."""
+
+    entries: tuple[tuple[PteIndex, PteValue], ...]
+
+
+class PtesMapped(Message, sender=("ptl",), receiver=("cpu",)):
+    """Which of them were none."""
+
+    indexes: tuple[PteIndex, ...]
 
 
 class ProtectPtes(Message, sender=("cpu",), receiver=("ptl",), reply=("PtesProtected",)):

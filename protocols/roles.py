@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 
-from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, set_up, tlb, tracepoints, vma
+from protocols import (
+    allocation,
+    host,
+    mmap_sem,
+    page_cache,
+    page_table,
+    rcu,
+    scheduling,
+    set_up,
+    tlb,
+    tracepoints,
+    vma,
+)
 from protocols.base import Message, Tracepoint, vocabulary
 
-CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, tlb, rcu, allocation, host, set_up)
+CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, page_cache, tlb, rcu, allocation, host, set_up)
 """Every module that declares messages of actors: importing this module makes the vocabulary complete."""
 
 TRACEPOINTS = tracepoints

@@ -8,8 +8,10 @@ from protocols.base import (
     Address,
     Count,
     CpuId,
+    FileId,
     Ns,
     PageCount,
+    PageIndex,
     Pfn,
     PmdAddress,
     PteIndex,
@@ -45,7 +47,7 @@ class SpfAbort(Tracepoint, sender=("cpu",)):
     reason: str
 
 
-class VmEvent(Tracepoint, sender=(*WHO, "mm", "allocator")):
+class VmEvent(Tracepoint, sender=(*WHO, "mm", "allocator", "page_cache")):
     """One step of a /proc/vmstat counter, by its kernel name."""
 
     name: str
@@ -249,8 +251,10 @@ class OomKill(Tracepoint, sender=("allocator",)):
     free: PageCount
 
 
-class LockAcquired(Tracepoint, sender=("mm", "ptl")):
-    """lock:lock_acquired: ``lock`` is its kernel name, ``place`` the PMD's address or the page table (0: the only one).
+class LockAcquired(Tracepoint, sender=("mm", "ptl", "page_cache")):
+    """lock:lock_acquired: ``lock`` is its kernel name, ``place`` the PMD's address, the page table or the frame.
+
+    The place of the only one of its name is 0.
 
     ``owner`` and ``tag`` name the thread: the actor that it runs on, and the tag of its requests.
     """
@@ -262,7 +266,7 @@ class LockAcquired(Tracepoint, sender=("mm", "ptl")):
     tag: Count
 
 
-class LockReleased(Tracepoint, sender=("mm", "ptl")):
+class LockReleased(Tracepoint, sender=("mm", "ptl", "page_cache")):
     """lock:lock_release: told before the lock's actor looks whether the owner may."""
 
     lock: str
@@ -272,7 +276,7 @@ class LockReleased(Tracepoint, sender=("mm", "ptl")):
     tag: Count
 
 
-class LockNeeded(Tracepoint, sender=("mm", "ptl")):
+class LockNeeded(Tracepoint, sender=("mm", "ptl", "page_cache")):
     """lockdep_assert_held: the owner does ``act``, for which it must hold the lock (``write``: exclusively)."""
 
     lock: str
@@ -317,6 +321,17 @@ class FramePutBack(Tracepoint, sender=WHO):
 
     pfn: Pfn
     order: Count
+
+
+class MmFilemapAddToPageCache(Tracepoint, sender=("page_cache",)):
+    """filemap:mm_filemap_add_to_page_cache: from now on the frame is the page cache's, for any number of entries.
+
+    It is told of a page that was there before the run when it is first looked up.
+    """
+
+    pfn: Pfn
+    file: FileId
+    index: PageIndex
 
 
 class TableMade(Tracepoint, sender=("mm",)):

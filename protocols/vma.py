@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from protocols.base import Address, ByteCount, Count, Message, VmaId
+from protocols.base import Address, ByteCount, Count, FileId, Message, VmaId
 from protocols.scheduling import CLIENTS
 
 
@@ -17,6 +17,14 @@ class VmaKind(enum.StrEnum):
     STACK = "stack"
     UFFD = "uffd"
     INTERLEAVE = "interleave"
+
+
+class MappedFile(Message):
+    """What a file area maps: the file from byte ``offset`` on; ``shared``: MAP_SHARED, else MAP_PRIVATE."""
+
+    file: FileId
+    offset: ByteCount
+    shared: bool
 
 
 class VmaSnapshot(Message):
@@ -31,6 +39,7 @@ class VmaSnapshot(Message):
     anon_vma: bool
     hugepage: bool
     sequence: Count
+    mapped_file: MappedFile | None = None
 
 
 class FindVma(Message, sender=CLIENTS, receiver=("mm",), reply=("VmaFound",)):
@@ -159,6 +168,7 @@ class MmapRegion(Message, sender=("cpu",), receiver=("mm",), reply=("RegionMappe
     readable: bool
     writable: bool
     kind: VmaKind
+    mapped_file: MappedFile | None = None
 
 
 class RegionMapped(Message, sender=("mm",), receiver=("cpu",)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, set_up, tlb, vma
+from protocols import allocation, host, mmap_sem, page_cache, page_table, rcu, scheduling, set_up, tlb, vma
 from protocols.base import Address, Message
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
@@ -89,12 +89,24 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     page_table.SetPte: "set_pte_at(pte[{index}], {value})",
     page_table.UnlockPte: "spin_unlock({lock})",
     page_table.ZapPtes: "zap_pte_range(pte[{first}..{last}))",
+    page_table.MapPtes: lambda said: f"maps {len(said.entries)} pages around the fault where pte_none",
     page_table.ProtectPtes: lambda said: (
         f"change_pte_range(pte[{said.first}..{said.last}), {'writable' if said.writable else 'read-only'})"
     ),
     page_table.ScanPtes: "khugepaged scans the ptes",
     page_table.FreeTable: "pte_free(table)",
     page_table.NextScanRange: "khugepaged_scan: next after {after}",
+    page_cache.OpenFile: "open, a new file on {filesystem}",
+    page_cache.FindLockPage: "find_lock_page(file {file}, page {index})",
+    page_cache.AddToPageCache: "add_to_page_cache_lru(file {file}, page {index}, pfn {pfn})",
+    page_cache.UnlockPage: lambda said: f"unlock_page(pfn {said.pfn})" + (", put_page" if said.put else ""),
+    page_cache.MapPages: "filemap_map_pages(file {file}, pages {first}..{last})",
+    page_cache.PageAddFileRmap: "page_add_file_rmap(pfn {pfn})",
+    page_cache.PageRemoveRmap: lambda said: f"page_remove_rmap(pfns {_list(said.pfns)})",
+    page_cache.GetPage: "get_page(pfn {pfn}) unless PageAnon",
+    page_cache.PutPage: "put_page(pfn {pfn})",
+    page_cache.PageMkwrite: "page_mkwrite(pfn {pfn})",
+    page_cache.SetPageDirty: "set_page_dirty(pfn {pfn})",
     tlb.FlushTlb: "flush_tlb_mm_range: new tlb_gen",
     tlb.ReadCpumask: "read mm_cpumask",
     tlb.FlushIpi: "IPI flush {start}-{end}",
@@ -154,10 +166,18 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     page_table.PteLocked: lambda said: f"got it, pte {said.value or 'none'}",
     page_table.PteLockBusy: "busy",
     page_table.PtesZapped: lambda said: f"pfns {_list(said.pfns)}" if said.pfns else "none mapped",
+    page_table.PtesMapped: lambda said: f"{len(said.indexes)} mapped",
     page_table.PtesProtected: "{changed} changed",
     page_table.PtesScanned: lambda said: f"{len(said.entries)} present",
     page_table.TableFreed: "pfn {pfn}",
     page_table.ScanRange: lambda said: "nothing left" if said.address < 0 else f"{said.address:#x}, table {said.table}",
+    page_cache.FileOpened: "file {file}",
+    page_cache.PageFound: lambda said: "a hole, or somebody was first" if said.pfn < 0 else f"pfn {said.pfn}, locked",
+    page_cache.PageUnlocked: lambda said: "wakes who waits" if said.woken else "",
+    page_cache.PagesToMap: lambda said: f"{len(said.pages)} in memory",
+    page_cache.FilePages: lambda said: f"pfns {_list(said.pfns)} are the file's" if said.pfns else "none is a file's",
+    page_cache.PageGot: lambda said: "a page of a file" if said.cached else "PageAnon",
+    page_cache.PageWritable: "its block is reserved",
     tlb.FlushTargets: lambda said: f"CPUs {_list(said.cpus)}",
     tlb.IpiAck: "acknowledged",
     tlb.TlbieDone: "",

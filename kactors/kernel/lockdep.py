@@ -15,6 +15,7 @@ Who: TypeAlias = tuple[Any, int]
 """A thread: the actor that it runs on, and the tag of its requests."""
 
 MMAP_SEM, PMD_LOCK, PTE_LOCK, MM_RB_LOCK = "mmap_sem", "pmd_lock", "pte_lock", "mm_rb_lock"
+PAGE_LOCK = "page_lock"
 
 
 TOLD_KEPT = 4096

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from protocols.vma import VmaKind, VmaSnapshot
+from protocols.vma import MappedFile, VmaKind, VmaSnapshot
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Vma:
         readers: read locks held (per-VMA locks).
         writer_waits: a writer is entering: new readers fail.
         locked_at: value of the mm's lock sequence while a writer owns it, else 0.
+        mapped_file: of a file area, what it maps from its start on.
     """
 
     vma_id: int
@@ -38,6 +39,7 @@ class Vma:
     readers: int = 0
     writer_waits: bool = False
     locked_at: int = 0
+    mapped_file: MappedFile | None = None
 
     def snapshot(self) -> VmaSnapshot:
         """Return what a fault handler copies."""
@@ -51,6 +53,7 @@ class Vma:
             anon_vma=self.anon_vma,
             hugepage=self.hugepage,
             sequence=self.sequence,
+            mapped_file=self.mapped_file,
         )
 
     def mergeable_with(self, other: Vma) -> bool:
@@ -143,6 +146,9 @@ class VmaTree:
             vma, vma_id=self._next_id, start=address, sequence=0, references=1, readers=0, writer_waits=False
         )
         self._next_id += 1
+        if vma.mapped_file is not None:
+            offset = vma.mapped_file.offset + address - vma.start
+            upper.mapped_file = vma.mapped_file.model_copy(update={"offset": offset})
         vma.end = address
         self.insert(upper)
         return upper

@@ -9,8 +9,9 @@ from kactors.fault_context import FaultContext
 from kactors.fault_policy import WRITER_CHECKS, Check, FaultPath, FaultPolicy
 from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
+from kactors.policies.file_faults import FileFault
 from protocols.page_table import PmdState
-from protocols.vma import VmaSnapshot
+from protocols.vma import VmaKind, VmaSnapshot
 
 NO_TABLE: Final = -1
 """Where a huge page was mapped meanwhile: nothing is left to do."""
@@ -95,6 +96,9 @@ async def handle_mm_fault(
         return
     orig_pte = await cpu.read_pte(table, address)
     if allows(orig_pte, write=write):
+        return
+    if vma.kind is VmaKind.FILE:
+        await FileFault(cpu, vma, table, address, orig_pte, same).serve(write=write)
         return
     cpu.anon_vma_prepare(vma)
     page = await cpu.alloc_page(address) if needs_page(orig_pte, write=write) else None

@@ -8,6 +8,7 @@ from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import WRITER_CHECKS, Check, FaultPath, FaultPolicy
 from kactors.policies.classic import PTE_SAME, access_permitted, classic_fault, handle_mm_fault, pte_same
+from kactors.policies.file_faults import lacks_anon_vma
 from protocols.vma import VmaKind, VmaReadLocked, VmaSnapshot
 
 
@@ -47,7 +48,7 @@ class PerVma(FaultPolicy):
         vma = await self.lock_vma_under_rcu(cpu, address)
         if vma is None:
             return await classic_fault(cpu, address, write=write, same=self.pte_same)
-        if not vma.anon_vma or vma.kind is VmaKind.UFFD or not access_permitted(vma, write=write):
+        if lacks_anon_vma(vma, write=write) or vma.kind is VmaKind.UFFD or not access_permitted(vma, write=write):
             # H4: the first anon_vma needs mmap_lock; a bad access is judged there too
             cpu.vma_end_read(vma)
             cpu.count("vma_lock_retry")

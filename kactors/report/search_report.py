@@ -15,7 +15,7 @@ from protocols.scenario import Scenario
 from protocols.search import Found, Registers, Searched
 
 WIDTH = 100
-ROLES = ("cpu", "khugepaged", "mm", "ptl", "allocator")
+ROLES = ("cpu", "khugepaged", "mm", "ptl", "allocator", "page_cache")
 WALKS = ("random", "pct", "fair-pct", "pos", "delay")
 OUTCOMES_MAX = 40
 

@@ -17,27 +17,23 @@ from protocols.vma import (
     RegionVmas,
     SetVmaFlags,
     SplitRegion,
-    VmaKind,
     VmaSnapshot,
 )
 
 ANYWHERE = -1
 
 
-async def mmap(
-    cpu: Cpu, length: int, *, address: int = ANYWHERE, readable: bool = True, writable: bool = True, kind: VmaKind
-) -> int:
-    """D2: map ``length`` bytes; return the address.
+async def mmap(cpu: Cpu, request: MmapRegion) -> int:
+    """D2: map what is asked for; return the address.
 
-    ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE. -1 (MAP_FAILED) when it does not fit.
+    An ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE. -1 (MAP_FAILED) when it does not fit.
     """
     await cpu.down_write()
     # get_unmapped_area, flags, accounting, a slab object: nobody but the holder of mmap_sem sees anything of it.
     cpu.spend(cpu.machine.map_ns)
-    request = MmapRegion(address=address, length=length, readable=readable, writable=writable, kind=kind)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
-    if mapped.address >= 0 and not writable:
-        _note_protection(cpu, mapped.address, mapped.address + length, writable=False)
+    if mapped.address >= 0 and not request.writable:
+        _note_protection(cpu, mapped.address, mapped.address + request.length, writable=False)
     await cpu.up_write()
     return mapped.address
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kactors import filemap
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
 from kactors.syscalls import address_space, set_up
+from protocols.page_cache import Filesystem
 from protocols.page_table import PmdState
 from protocols.tracepoints import (
     FaultDone,
@@ -20,7 +22,7 @@ from protocols.tracepoints import (
     UserLoad,
     UserStore,
 )
-from protocols.vma import VmaKind
+from protocols.vma import MappedFile, MmapRegion, VmaKind
 
 
 class UserThread:
@@ -134,6 +136,16 @@ class UserThread:
 
     # --- system calls ------------------------------------------------------------------------------------------------
 
+    async def open_file(self, filesystem: Filesystem = Filesystem.TMPFS, *, cached: bool = False) -> int:
+        """Make a file and return its number, to be mapped; it has no end, and no name.
+
+        ``cached``: its pages were in memory before the run; else it is a hole, as after ftruncate.
+        """
+        began_ns = self._enter()
+        number = await filemap.open_file(self.cpu, filesystem, cached=cached)
+        await self._leave("open", began_ns)
+        return number
+
     async def mmap(
         self,
         length: int,
@@ -142,13 +154,26 @@ class UserThread:
         readable: bool = True,
         writable: bool = True,
         kind: VmaKind = VmaKind.ANON,
+        file: MappedFile | None = None,
     ) -> int:
-        """Map an area, private, at ``address`` or where it fits; return where, or -1 when it does not fit."""
+        """Map an area at ``address`` or where it fits; return where, or -1 when it does not fit.
+
+        With ``file`` it maps that, whatever ``kind`` says. A file area without one maps, privately, a file of its own
+        that was in the page cache already.
+        """
         began_ns = self._enter()
-        length = self._pages(length)
-        mapped = await address_space.mmap(
-            self.cpu, length, address=address, readable=readable, writable=writable, kind=kind
+        if file is None and kind is VmaKind.FILE:
+            number = await filemap.open_file(self.cpu, Filesystem.EXT4, cached=True)
+            file = MappedFile(file=number, offset=0, shared=False)
+        request = MmapRegion(
+            address=address,
+            length=self._pages(length),
+            readable=readable,
+            writable=writable,
+            kind=kind if file is None else VmaKind.FILE,
+            mapped_file=file,
         )
+        mapped = await address_space.mmap(self.cpu, request)
         await self._leave("mmap", began_ns)
         return mapped
 

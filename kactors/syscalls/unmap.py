@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kactors import filemap
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
 from kactors.kernel.pte import ZERO_PFN
@@ -19,17 +20,17 @@ from protocols.page_table import (
     ZapHuge,
 )
 from protocols.tracepoints import RangeDiscarded
-from protocols.vma import VmaSnapshot
+from protocols.vma import VmaKind, VmaSnapshot
 
 
 class Gather:
     """mmu_gather: the frames and tables taken out of the page tables, not to be freed before the TLBs forget them.
 
     Attributes:
-        pfns: small pages.
+        pfns: small pages, to be freed.
         huge: first frames of huge pages.
         tables: page tables.
-        flushed: how many of ``pfns`` no TLB can hold any more.
+        batched: small pages taken out since the last flush, those of the page cache too.
         unflushed_from: lowest address that was cleared since the last flush, -1 when there is none.
     """
 
@@ -37,7 +38,7 @@ class Gather:
         self.pfns: list[int] = []
         self.huge: list[int] = []
         self.tables: list[int] = []
-        self.flushed = 0
+        self.batched = 0
         self.unflushed_from = -1
 
     def cleared(self, start: int) -> None:
@@ -62,7 +63,7 @@ async def unmap_vmas(cpu: Cpu, policy: FaultPolicy, vmas: Sequence[VmaSnapshot],
     for vma in vmas:
         await policy.zap_begin(cpu, vma)
         for first, last in pmd_ranges(cpu, max(vma.start, start), min(vma.end, end)):
-            await _zap_pmd_range(cpu, first, last, gather)
+            await _zap_pmd_range(cpu, vma, first, last, gather)
         await policy.zap_end(cpu, vma)
     return gather
 
@@ -73,7 +74,7 @@ def _note_discard(cpu: Cpu, start: int, end: int, *, done: bool) -> None:
         cpu.note(RangeDiscarded(first=start // size, last=-(-end // size), done=done))
 
 
-async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None:
+async def _zap_pmd_range(cpu: Cpu, vma: VmaSnapshot, start: int, end: int, gather: Gather) -> None:
     pmd = await cpu.read_pmd(start)
     while pmd.state is PmdState.HUGE and end - start == cpu.machine.pmd_size:
         if await _zap_huge(cpu, start, gather):
@@ -84,22 +85,29 @@ async def _zap_pmd_range(cpu: Cpu, start: int, end: int, gather: Gather) -> None
         return
     await cpu.pte_lock(table, start)
     first = cpu.pte_index(start)
-    frames = await cpu.zap_ptes(table, first, first + ((end - start) >> cpu.machine.page_shift))
-    if frames:
+    last = first + ((end - start) >> cpu.machine.page_shift)
+    if vma.kind is VmaKind.FILE:
+        zapped = await filemap.zap_file_ptes(cpu, table, first, last)
+    else:
+        frames = await cpu.zap_ptes(table, first, last)
+        own = tuple(pfn for pfn in frames if pfn != ZERO_PFN)
+        zapped = filemap.Zapped(len(frames), len(own), own)
+    if zapped.entries:
         gather.cleared(start)
-    gather.pfns.extend(pfn for pfn in frames if pfn != ZERO_PFN)
-    if len(gather.pfns) - gather.flushed >= cpu.machine.mmu_gather_pages:
-        # The batch is full: it has to be flushed before the PTE lock is dropped (force_flush in zap_pte_range).
-        await _force_flush(cpu, gather, end)
-    elif cpu.machine.tlb == "tlbie" and gather.unflushed_from >= 0:
-        # The hash MMU's batch of invalidations ends with the lazy MMU mode, which is left under the PTE lock (F7).
+    gather.pfns.extend(zapped.own)
+    gather.batched += zapped.pages
+    # Flushed before the PTE lock is dropped (force_flush in zap_pte_range): a full batch, and pages of a shared file,
+    # since a store through an old translation would be lost to the dirty bit that the page has just got. The hash MMU's
+    # batch of invalidations ends with the lazy MMU mode, which is left under the PTE lock as well (F7).
+    full = gather.batched >= cpu.machine.mmu_gather_pages
+    if full or zapped.dirtied or (cpu.machine.tlb == "tlbie" and gather.unflushed_from >= 0):
         await _force_flush(cpu, gather, end)
     cpu.pte_unlock(table)
 
 
 async def _force_flush(cpu: Cpu, gather: Gather, end: int) -> None:
     await cpu.flush_tlb(gather.unflushed_from, end)
-    gather.flushed, gather.unflushed_from = len(gather.pfns), -1
+    gather.batched, gather.unflushed_from = 0, -1
 
 
 async def small_table(cpu: Cpu, pmd: Pmd, address: int) -> int:

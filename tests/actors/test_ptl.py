@@ -135,9 +135,9 @@ def test_zapping_returns_what_was_mapped_in_order():
     for index, pfn in ((5, 50), (2, 20), (9, 90)):
         table.say(SetPte(index=index, value=mk_pte(pfn, write=True)))
     table.say(SetPte(index=3, value=mk_pte(ZERO_PFN, write=False)))
-    assert table.say(ZapPtes(first=2, last=9)) == [PtesZapped(pfns=(20, ZERO_PFN, 50))]
+    assert table.say(ZapPtes(first=2, last=9)) == [PtesZapped(pfns=(20, ZERO_PFN, 50), written=(20, 50))]
     assert table.ptl.mapped() == {9: mk_pte(90, write=True)}
-    assert table.say(ZapPtes(first=0, last=9)) == [PtesZapped(pfns=())]
+    assert table.say(ZapPtes(first=0, last=9)) == [PtesZapped(pfns=(), written=())]
 
 
 def test_protecting_takes_rights_and_gives_none():

@@ -61,8 +61,8 @@ def test_a_lock_has_its_table_where_there_are_several():
         (Pmd(state=PmdState.HUGE, table=-1, pfn=512), "huge pfn 512"),
         (Pmd(state=PmdState.NONE, table=-1, pfn=-1), "none"),
         (vma.VmaFound(vma=None), "no vma"),
-        (page_table.PtesZapped(pfns=(1, 2, 3, 4)), "pfns 1..4"),
-        (page_table.PtesZapped(pfns=(1, 3, 5, 9)), "pfns 1, 3, 5 and 1 more"),
+        (page_table.PtesZapped(pfns=(1, 2, 3, 4), written=()), "pfns 1..4"),
+        (page_table.PtesZapped(pfns=(1, 3, 5, 9), written=()), "pfns 1, 3, 5 and 1 more"),
         (mmap_sem.MmapSemReleased(woken=0), ""),
     ],
 )

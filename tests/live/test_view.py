@@ -37,13 +37,13 @@ def test_looking_changes_nothing():
 def test_every_actor_has_a_name_and_a_role():
     machine = LiveMachine(MUNMAP_VS_FAULT)
     machine.advance(events_max=60)
-    assert machine.actor_names()[:5] == ["cpu0", "cpu1", "allocator", "mm", "khugepaged"]
+    assert machine.actor_names()[:6] == ["cpu0", "cpu1", "allocator", "mm", "khugepaged", "page_cache"]
     machine.apply(inject("starved_cpu", cpu=0, duration_ns=5))
     names = machine.actor_names()
     assert names[-2:] == ["host", "engine"]
     roles = [machine.state(name).get("role") for name in names]
-    assert roles[:5] == ["cpu", "cpu", "allocator", "mm", "khugepaged"]
-    assert set(roles[5:-2]) == {"ptl"}
+    assert roles[:6] == ["cpu", "cpu", "allocator", "mm", "khugepaged", "page_cache"]
+    assert set(roles[6:-2]) == {"ptl"}
     assert roles[-2:] == ["host", None]
 
 

@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from kactors import Machine, Scenario
-from protocols import allocation, host, mmap_sem, page_table, rcu, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_cache, page_table, rcu, scheduling, tlb, vma
 from protocols.base import Message, Pfn, Tracepoint, vocabulary
 from protocols.mmap_sem import DownRead, MmapSemReleased
 from protocols.page_table import PtesZapped
 from protocols.roles import heard_by, messages, said_by
 
 MESSAGES = messages()
-ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "host")
+ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "page_cache", "host")
 
 
 class Mutable:
@@ -79,7 +79,7 @@ def test_messages_are_frozen_strict_and_closed():
         MmapSemReleased(woken="1")
     with pytest.raises(ValidationError, match="not permitted"):
         MmapSemReleased(woken=1, extra=2)
-    assert isinstance(PtesZapped(pfns=(1, 2)).pfns, tuple)
+    assert isinstance(PtesZapped(pfns=(1, 2), written=()).pfns, tuple)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda cls: cls.__name__)
@@ -108,7 +108,7 @@ def test_codes_are_unique_so_that_fingerprints_tell_messages_apart():
 
 def test_a_message_without_fields_is_one_shared_instance():
     shared: dict[type[Message], int] = {}
-    for module in (scheduling, mmap_sem, vma, page_table, tlb, rcu, allocation, host):
+    for module in (scheduling, mmap_sem, vma, page_table, page_cache, tlb, rcu, allocation, host):
         for value in vars(module).values():
             if isinstance(value, Message) and not type(value).model_fields:
                 shared[type(value)] = shared.get(type(value), 0) + 1
@@ -126,6 +126,7 @@ def test_every_role_hears_exactly_what_it_handles(machine):
     system = machine.system
     assert set(system.mm.handlers()) == system.mm.hears == heard_by("mm")
     assert set(system.allocator.handlers()) == heard_by("allocator")
+    assert set(system.page_cache.handlers()) == heard_by("page_cache")
     assert set(system.outside().handlers()) == system.host.hears == heard_by("host")
     table = system.mm.pmds._new_table(0, 1)
     assert set(table.handlers()) == heard_by("ptl")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page allocated and zeroed for one fault.
+    """A page allocated, and zeroed or copied, for one fault.
 
     Attributes:
         pfn: its frame.
         address: the address that faulted.
-        zeroing_ns: what clearing it cost.
+        zeroing_ns: what clearing it, or copying another one into it, cost.
     """
 
     pfn: int

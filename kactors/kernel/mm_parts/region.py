@@ -104,7 +104,15 @@ class Regions:
             self._vmas.mm.reply(self._vmas.now_ns + self._vmas.machine.find_vma_ns, client, tag, failed)
             return
         end = start + message.length
-        wanted = Vma(0, start, end, readable=message.readable, writable=message.writable, kind=message.kind)
+        wanted = Vma(
+            0,
+            start,
+            end,
+            readable=message.readable,
+            writable=message.writable,
+            kind=message.kind,
+            mapped_file=message.mapped_file,
+        )
         below, above = self._tree.neighbours(start, end)
         below = below if below is not None and below.mergeable_with(wanted) else None
         above = above if above is not None and above.mergeable_with(wanted) else None
@@ -125,6 +133,7 @@ class Regions:
             )
             # vma_start_write on the new area (H6): no per-VMA fault enters before mmap_sem is released.
             made.locked_at = self._vmas.mm.lock_sequence
+            made.mapped_file = wanted.mapped_file
             self._vmas.adopt(made)
         engine, shift = self._vmas.mm.engine, self._vmas.machine.page_shift
         if engine.listens(RangeMapped):

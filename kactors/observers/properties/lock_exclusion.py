@@ -15,7 +15,7 @@ Owner: TypeAlias = tuple[str, int]
 
 
 class LockExclusion(Property):
-    """Of mmap_sem, each pmd_lock and PTE lock, and mm_rb_lock: one writer xor readers, and only owners unlock.
+    """Of mmap_sem, each pmd_lock, PTE and page lock, and mm_rb_lock: one writer xor readers, and only owners unlock.
 
     Under mmap_sem VMAs are looked up (A3, C15), held for writing the tree changes (D1 to D4), one change at a time
     (mm_rb_lock, C1); PMD entries change under pmd_lock (E4, E6, E8); PTEs are set and cleared under the PTE lock (A9 to
@@ -86,11 +86,13 @@ def _name(lock: Lock) -> str:
             return f"the pmd_lock of {place:#x}"
         case "pte_lock":
             return f"the PTE lock of page table {place}"
+        case "page_lock":
+            return f"the page lock of frame {place}"
     return name
 
 
 def _mode(lock: Lock, *, write: bool) -> str:
-    """Spinlocks have one mode only."""
-    if lock[0] in ("pmd_lock", "pte_lock"):
+    """Spinlocks and page locks have one mode only."""
+    if lock[0] in ("pmd_lock", "pte_lock", "page_lock"):
         return ""
     return " for writing" if write else " for reading"

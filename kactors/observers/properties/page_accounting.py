@@ -1,4 +1,4 @@
-"""Every frame has one place: free, in somebody's hands, holding a page table, or mapped at one page."""
+"""Every frame has one place: free, in somebody's hands, holding a page table, in a file, or mapped at one page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from protocols.base import Tracepoint
 from protocols.tracepoints import (
     FramePutBack,
     FrameTaken,
+    MmFilemapAddToPageCache,
     MmPageAlloc,
     MmPageFree,
     PageDiscarded,
@@ -36,7 +37,8 @@ class PageAccounting(Property):
     The re-check of the PTE under its lock lets one of several racing faults map and the others free theirs (A10, C13,
     C14); munmap frees what it has cleared itself, once (D3); a collapse frees what it has isolated (E7), and a PTE that
     is set behind its back (C12) is a page that nobody frees. The flush comes before the free (D3, F3). A leak can be
-    judged at the end only, when nothing is under way.
+    judged at the end only, when nothing is under way. A frame of the page cache may be mapped at many pages, and nobody
+    frees it.
     """
 
     name: ClassVar[str] = "page_accounting"
@@ -46,6 +48,7 @@ class PageAccounting(Property):
         self._mapped: dict[int, int] = {}
         self._pages: dict[int, int] = {}
         self._tables: dict[int, int] = {}
+        self._files: dict[int, int] = {}
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
         """Hear all that happens to a frame."""
@@ -58,6 +61,7 @@ class PageAccounting(Property):
             PageDiscarded: self._discarded,
             MmPageFree: self._freed,
             FramePutBack: self._freed,
+            MmFilemapAddToPageCache: self._added_to_page_cache,
             TableMade: self._table_made,
             TableDestroyed: self._table_destroyed,
             UserStore: self._used,
@@ -111,6 +115,9 @@ class PageAccounting(Property):
     def _map(self, pfn: int, vpn: int, what: str, at_ns: int) -> Finding:
         """A frame that is mapped there already has got other rights."""
         before, there = self._mapped.get(pfn, vpn), self._pages.get(vpn, pfn)
+        if there == pfn and pfn in self._files:
+            self._pages[vpn] = pfn
+            return None
         if before == vpn and there == pfn and (pfn in self._hands or pfn in self._mapped):
             self._hands.pop(pfn, None)
             self._mapped[pfn], self._pages[vpn] = vpn, pfn
@@ -124,9 +131,20 @@ class PageAccounting(Property):
         for first, first_vpn in zip(unmapped.pfns, unmapped.vpns, strict=True):
             for offset in range(1 << unmapped.order):
                 pfn, vpn = first + offset, first_vpn + offset
-                if self._mapped.get(pfn) == vpn:
+                if pfn in self._files:
+                    self._pages.pop(vpn, None)
+                elif self._mapped.get(pfn) == vpn:
                     del self._mapped[pfn], self._pages[vpn]
                     self._hands[pfn] = (who, UNMAPPED, vpn)
+
+    def _added_to_page_cache(self, at_ns: int, who: str, added: MmFilemapAddToPageCache) -> Finding:
+        """Out of the hands of who has filled a hole; a page from before the run was in nobody's."""
+        self._hands.pop(added.pfn, None)
+        where = self._where(added.pfn)
+        self._files[added.pfn] = added.file
+        if not where:
+            return None
+        return self.violated(f"{who} puts frame {added.pfn} into file {added.file} at {at_ns} ns, but {where}")
 
     def _table_made(self, _at_ns: int, _who: str, made: TableMade) -> None:
         self._hands.pop(made.pfn, None)
@@ -145,7 +163,9 @@ class PageAccounting(Property):
     def _used(self, at_ns: int, who: str, use: UserStore | UserLoad) -> Finding:
         """Between the clearing of its entry and the flush a page may still be used, but not once it is freed."""
         pfn, vpn = use.pfn, use.vpn
-        if pfn == ZERO_PFN or self._mapped.get(pfn) == vpn or self._hands.get(pfn, ("", "", -1))[1:] == (UNMAPPED, vpn):
+        if pfn == ZERO_PFN or pfn in self._files or self._mapped.get(pfn) == vpn:
+            return None
+        if self._hands.get(pfn, ("", "", -1))[1:] == (UNMAPPED, vpn):
             return None
         where = self._where(pfn) or "it is free"
         return self.violated(f"{who} uses frame {pfn} as page {vpn:#x} at {at_ns} ns, but {where}")
@@ -172,6 +192,8 @@ class PageAccounting(Property):
         """Say in words where a frame is; empty when it is free."""
         if pfn in self._mapped:
             return f"page {self._mapped[pfn]:#x} maps it"
+        if pfn in self._files:
+            return f"file {self._files[pfn]} holds it"
         if pfn in self._tables:
             return f"it holds page table {self._tables[pfn]}"
         if pfn in self._hands:

@@ -11,6 +11,7 @@ from kactors.observers.properties.base import Property
 from protocols.base import Tracepoint
 from protocols.tracepoints import (
     FramePutBack,
+    MmFilemapAddToPageCache,
     MmPageAlloc,
     MmPageFree,
     PageCopied,
@@ -30,7 +31,8 @@ class StoreLost(Property):
     A store through a stale TLB entry or page table goes to a frame that nobody will find; a load through one misses the
     latest store, or reads another page's. The re-check of the PTE under its lock protects a store from a second page
     (A10, C13), the flush before pages are freed or the zero page is replaced, from an access elsewhere (D3, F1 to F4),
-    isolation under the PTE lock, from a collapse that copies an older content (E5 to E7).
+    isolation under the PTE lock, from a collapse that copies an older content (E5 to E7). What goes to a frame of the
+    page cache is the file's, and any page may find it there.
     """
 
     name: ClassVar[str] = "store_lost"
@@ -40,11 +42,13 @@ class StoreLost(Property):
         self._expected: dict[int, int] = {}
         self._content: dict[int, Content] = {}
         self._discards: list[tuple[int, int]] = []
+        self._files: set[int] = set()
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
         """Hear accesses, copies, mappings and discards."""
         return {
             MmPageAlloc: self._zeroed,
+            MmFilemapAddToPageCache: self._added_to_page_cache,
             UserStore: self._store,
             UserLoad: self._load,
             PageCopied: self._copied,
@@ -56,6 +60,8 @@ class StoreLost(Property):
 
     def _store(self, at_ns: int, who: str, store: UserStore) -> Finding:
         lost = self._check(store.vpn, store.pfn, at_ns, f"{who} stores through its TLB")
+        if store.pfn in self._files:
+            return lost
         number = self._stores[store.vpn] = self._stores.get(store.vpn, 0) + 1
         self._expected[store.vpn] = number
         self._content[store.pfn] = (store.vpn, number)
@@ -72,6 +78,10 @@ class StoreLost(Property):
             f"page {load.vpn:#x}: {who} loads through its TLB at {at_ns} ns, frame {load.pfn}, which holds what was "
             f"stored to page {page:#x}"
         )
+
+    def _added_to_page_cache(self, _at_ns: int, _who: str, added: MmFilemapAddToPageCache) -> None:
+        self._content.pop(added.pfn, None)
+        self._files.add(added.pfn)
 
     def _zeroed(self, _at_ns: int, _who: str, alloc: MmPageAlloc) -> None:
         self._content.pop(alloc.pfn, None)
