@@ -251,12 +251,10 @@ class OomKill(Tracepoint, sender=("allocator",)):
     free: PageCount
 
 
-class LockAcquired(Tracepoint, sender=("mm", "ptl", "page_cache")):
-    """lock:lock_acquired: ``lock`` is its kernel name, ``place`` the PMD's address, the page table or the frame.
+class OfLock(Tracepoint):
+    """``lock`` is its kernel name, ``place`` the PMD's address, the page table or the frame (0: the only one).
 
-    The place of the only one of its name is 0.
-
-    ``owner`` and ``tag`` name the thread: the actor that it runs on, and the tag of its requests.
+    ``owner`` and ``tag`` name the thread: the actor that it runs on, and the tag of its requests. ``write``: exclusively.
     """
 
     lock: str
@@ -266,24 +264,17 @@ class LockAcquired(Tracepoint, sender=("mm", "ptl", "page_cache")):
     tag: Count
 
 
-class LockReleased(Tracepoint, sender=("mm", "ptl", "page_cache")):
+class LockAcquired(OfLock, sender=("mm", "ptl", "page_cache")):
+    """lock:lock_acquired."""
+
+
+class LockReleased(OfLock, sender=("mm", "ptl", "page_cache")):
     """lock:lock_release: told before the lock's actor looks whether the owner may."""
 
-    lock: str
-    place: Count
-    write: bool
-    owner: str
-    tag: Count
 
+class LockNeeded(OfLock, sender=("mm", "ptl", "page_cache")):
+    """lockdep_assert_held: the owner does ``act``, for which it must hold the lock."""
 
-class LockNeeded(Tracepoint, sender=("mm", "ptl", "page_cache")):
-    """lockdep_assert_held: the owner does ``act``, for which it must hold the lock (``write``: exclusively)."""
-
-    lock: str
-    place: Count
-    write: bool
-    owner: str
-    tag: Count
     act: str
 
 

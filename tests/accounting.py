@@ -15,6 +15,7 @@ def assert_settled(machine):
     assert account.conserved, account
     assert_page_tables_fit_vmas(system)
     assert_nothing_is_held(system)
+    assert_file_pages_are_counted(system)
     assert_tlbs_agree(system)
     assert_time_adds_up(system)
 
@@ -76,6 +77,16 @@ def assert_nothing_is_held(system):
         assert cpu.interrupts.enabled
         assert not cpu.interrupts.pending
         assert not any(thread.coroutine for thread in cpu.threads.values())
+
+
+def assert_file_pages_are_counted(system):
+    """A page of a file has a reference of its tree and of each entry that maps it, and nobody else's; no lock."""
+    entries = Counter(pte_pfn(value) for value in pages_mapped(system).values())
+    for page in system.page_cache._pages:
+        assert page.mapcount == entries[page.pfn], page
+        assert page.references == 1 + page.mapcount, page
+        assert page.owner is None, page
+        assert not page.waiting, page
 
 
 def assert_tlbs_agree(system):
