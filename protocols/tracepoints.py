@@ -254,7 +254,7 @@ class OomKill(Tracepoint, sender=("allocator",)):
 class OfLock(Tracepoint):
     """``lock`` is its kernel name, ``place`` the PMD's address, the page table or the frame (0: the only one).
 
-    ``owner`` and ``tag`` name the thread: the actor that it runs on, and the tag of its requests. ``write``: exclusively.
+    ``owner`` and ``tag`` name the thread: the actor that it runs on, and its requests' tag. ``write``: exclusively.
     """
 
     lock: str

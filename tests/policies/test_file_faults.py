@@ -243,7 +243,7 @@ async def unmap_all(thread):
 
 @pytest.mark.parametrize(("shared", "flushes"), [(False, 1), (True, 2)])
 def test_written_pages_of_a_shared_file_are_flushed_under_each_pte_lock(shared, flushes):
-    """force_flush: private copies wait for one flush at the end; two page tables mean two, and the last for the tables."""
+    """force_flush: private copies wait for one flush at the end; two page tables mean two, and one for the tables."""
     area = FileArea(unmap_all, before=touching(0, 600), shared=shared, pages=1024)
     assert area.times(FlushTlb) == flushes + shared
     assert area.mapped == {}
