@@ -17,6 +17,7 @@ from protocols.vma import (
     RegionVmas,
     SetVmaFlags,
     SplitRegion,
+    VmaKind,
     VmaSnapshot,
 )
 
