@@ -1,6 +1,7 @@
 """The command line: parses, runs, prints. Everything that it does can be done from Python with ``kactors.run``."""
 
 from kactors.cli.ablate import ablate
+from kactors.cli.ask import ask
 from kactors.cli.check import check, replay_schedule
 from kactors.cli.client import client
 from kactors.cli.commands import main
@@ -9,4 +10,4 @@ from kactors.cli.profile import profile
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 
-__all__ = ["ablate", "check", "client", "export", "main", "profile", "replay_schedule", "serve", "top"]
+__all__ = ["ablate", "ask", "check", "client", "export", "main", "profile", "replay_schedule", "serve", "top"]

@@ -29,7 +29,7 @@ def picture(
 
     Args:
         title: says what y is, with its unit.
-        curves: by their names in the legend; at most as many as there are markers.
+        curves: by their names in the legend below; at most as many as there are markers.
         x: what x is, with its unit.
         log_x: each doubling of x takes equal space; x is then above 0.
         log_y: the same of y.
@@ -42,16 +42,18 @@ def picture(
     figure.plot_size(width, HEIGHT)
     figure.title(title)
     figure.label(x, "x")
-    for marker, (name, points) in zip(MARKERS, curves.items(), strict=False):
+    for marker, points in zip(MARKERS, curves.values(), strict=False):
         across = [_place(at, logarithmic=log_x) for at, _ in points]
         up = [_place(value, logarithmic=log_y) for _, value in points]
-        figure.draw(figure.signal(across, up, marker=marker).lines().label(name))
+        figure.draw(figure.signal(across, up, marker=marker).lines())
     points = [point for curve in curves.values() for point in curve]
     _name_ticks("x", [at for at, _ in points], logarithmic=log_x)
     _name_ticks("y", [value for _, value in points], logarithmic=log_y)
     text: str = uncolorize(str(figure.build()))
     figure.clear()
-    return [line.rstrip() for line in text.splitlines()]
+    # Below and not in the picture, where a legend would lie on the curves.
+    legend = [f"  {marker} {name}" for marker, name in zip(MARKERS, curves, strict=False)]
+    return [*(line.rstrip() for line in text.splitlines()), *legend]
 
 
 def _place(value: float, *, logarithmic: bool) -> float:

@@ -14,10 +14,11 @@ from kactors.workloads.multi_fault import MultiFault
 from kactors.workloads.pft import Pft
 from kactors.workloads.program import Program
 from kactors.workloads.recording import Replay
+from kactors.workloads.sparse import Sparse
 from kactors.workloads.spf_test import SpfTest
 from kactors.workloads.will_it_scale import TESTS as WILL_IT_SCALE
 
-BENCHMARKS: tuple[type[Workload], ...] = (*WILL_IT_SCALE, Pft, MultiFault, SpfTest)
+BENCHMARKS: tuple[type[Workload], ...] = (*WILL_IT_SCALE, Pft, MultiFault, SpfTest, Sparse)
 LISTED: tuple[type[Workload], ...] = (Ebizzy, Collapse, Replay, *BENCHMARKS, *TIMED, *SCENES.values())
 WORKLOADS: dict[str, type[Workload]] = {workload.name: workload for workload in LISTED}
 

@@ -7,10 +7,14 @@ from kactors.report.picture import HEIGHT, WIDTH, picture
 CURVES = {"classic": [(1, 3), (16, 120), (80, 100)], "spf-v9": [(1, 3), (16, 40), (80, 1000)]}
 
 
+def tick_line(lines):
+    return lines[HEIGHT - 2]
+
+
 @pytest.mark.parametrize("log_y", [False, True])
 def test_it_is_plain_text_of_a_known_size_with_the_names_of_curves_and_places(log_y):
     lines = picture("records/s", CURVES, x="CPUs", log_y=log_y)
-    assert len(lines) == HEIGHT
+    assert len(lines) == HEIGHT + len(CURVES)
     assert all(len(line) <= WIDTH and line == line.rstrip() for line in lines)
     text = "\n".join(lines)
     assert "\x1b" not in text
@@ -19,12 +23,12 @@ def test_it_is_plain_text_of_a_known_size_with_the_names_of_curves_and_places(lo
 
 def test_doublings_take_equal_space():
     lines = picture("y", {"a": [(1, 1), (2, 2), (4, 3)]}, x="CPUs")
-    ticks = lines[-2]
+    ticks = tick_line(lines)
     assert ticks.index("4") - ticks.index("2") == pytest.approx(ticks.index("2") - ticks.index("1"), abs=1)
 
 
 def test_names_that_would_touch_are_left_out():
-    ticks = picture("y", {"a": [(1, 1), (999, 2), (1000, 3)]}, x="CPUs")[-2]
+    ticks = tick_line(picture("y", {"a": [(1, 1), (999, 2), (1000, 3)]}, x="CPUs"))
     assert "1,000" in ticks
     assert "999" not in ticks
 
@@ -34,4 +38,4 @@ def test_where_there_is_nothing_to_draw_there_is_no_picture():
 
 
 def test_one_point_is_a_picture_too():
-    assert len(picture("y", {"a": [(1, 0)]}, x="CPUs")) == HEIGHT
+    assert len(picture("y", {"a": [(1, 0)]}, x="CPUs")) == HEIGHT + 1

@@ -1,0 +1,38 @@
+"""`kactors ask`: the review mail's questions, each answered in a few sentences, figures and a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kactors.cli.commands import main
+from kactors.cli.studying import answer, study_options
+
+if TYPE_CHECKING:
+    from kactors.studies.effort import Effort
+
+
+@main.group()
+def ask() -> None:
+    """Answer one of the review mail's questions: a short text, its figures, a picture."""
+
+
+@ask.command()
+@study_options(precision="5%", events_max=400_000)
+def overallocation(effort: Effort, as_json: bool) -> int:
+    """How many pages can concurrent faults allocate too many, and what would a bound cost?"""
+    from kactors.studies import overallocation as study
+    from kactors.studies.overallocation_text import overallocation_text
+
+    answer(study.ask, effort, study.Sizes().runs(), overallocation_text, as_json=as_json)
+    return 0
+
+
+@ask.command()
+@study_options(precision="5%", events_max=400_000)
+def thp(effort: Effort, as_json: bool) -> int:
+    """Could a PMD under collapse be something other than none, and would that help?"""
+    from kactors.studies import thp as study
+    from kactors.studies.thp_text import thp_text
+
+    answer(study.ask, effort, study.runs(), thp_text, as_json=as_json)
+    return 0
