@@ -6,7 +6,7 @@
 
 Knows nothing of the simulation and imports the standard library only. From a file to its steps: text_blocks (bytes to
 lines), perf_script (lines to events), processes (whose they are), user_time and threads (events to steps), areas (what
-was mapped before), facts (what was measured), recording (all of it).
+was mapped before), facts and times (what was measured), recording (all of it).
 """
 
 from kactors.recordings.areas import RecordedArea
@@ -18,6 +18,7 @@ from kactors.recordings.processes import RecordedProcess
 from kactors.recordings.recording import Recording, read_recording
 from kactors.recordings.steps import Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
 from kactors.recordings.threads import RecordedThread
+from kactors.recordings.times import Measured, Tally, Timing
 
 __all__ = [
     "Brk",
@@ -27,6 +28,7 @@ __all__ = [
     "Fault",
     "LineKind",
     "Madvise",
+    "Measured",
     "MeasuredFacts",
     "Mmap",
     "Mprotect",
@@ -39,6 +41,8 @@ __all__ = [
     "Recording",
     "RecordingError",
     "Step",
+    "Tally",
+    "Timing",
     "parse_line",
     "read_recording",
 ]

@@ -12,6 +12,7 @@ LOCK_ACQUIRED = "mmap_lock:mmap_lock_acquire_returned"
 LOCK_RELEASED = "mmap_lock:mmap_lock_released"
 LOCK_EVENTS = frozenset({LOCK_START, LOCK_ACQUIRED, LOCK_RELEASED})
 PAGE_ALLOC = "kmem:mm_page_alloc"
+PAGE_FREE = "kmem:mm_page_free"
 TLB_FLUSH = "tlb:tlb_flush"
 QUEUE_FUNCTION = "csd:csd_queue_cpu"
 FUNCTION_DONE = "csd:csd_function_exit"
@@ -28,6 +29,9 @@ SYNC_FUNCTION = "tlb_remove_table_smp_sync"
 
 REMOTE_FLUSH = "remote IPI send"
 """The reason of the tlb_flush that the kernel records when it asks other CPUs to flush."""
+
+LOCAL_FLUSH = "local MM shootdown"
+"""The reason of the tlb_flush that a CPU records when it flushes its own TLB for a change that it made."""
 
 TASK_SWITCH_FLUSH = "flush on task switch"
 """The reason of the tlb_flush that the leaving task shows when another address space comes in."""

@@ -13,6 +13,7 @@ _FAULT = re.compile(rf"address=(\S+) ip=\S+ error_code=({_NUMBER})$")
 _LOCK = re.compile(r"mm=(0x[0-9a-f]{1,16})\b.* write=(true|false|[01])\b")
 _QUEUED = re.compile(r"cpu=([0-9]{1,6}) .*\bfunc=(\S+) csd=(\S+)")
 _FUNCTION = re.compile(r"func=(\S+), csd=(\S+)")
+_ORDER = re.compile(r"\border=([0-9]{1,2})\b")
 _MM = re.compile(r"mm=(0x[0-9a-f]{1,16})\b")
 
 _WRITE = 1 << 1
@@ -90,6 +91,17 @@ def mm_of(args: str) -> int | None:
     """The `mm=` at the start of an event's fields."""
     match = _MM.match(args)
     return int(match[1], 16) if match else None
+
+
+def order_of(args: str) -> int:
+    """The `order=` of kmem:mm_page_alloc and mm_page_free; 0 without one."""
+    match = _ORDER.search(args)
+    return int(match[1]) if match else 0
+
+
+def is_success(args: str) -> bool:
+    """Whether a mmap_lock_acquire_returned got the lock: a trylock may not."""
+    return "success=false" not in args and "success=0" not in args
 
 
 def signed_32(value: int) -> int:

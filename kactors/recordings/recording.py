@@ -12,6 +12,7 @@ from kactors.recordings.facts import FactsGatherer, MeasuredFacts
 from kactors.recordings.perf_script import LAYOUT, EventStream, PerfEvent, ReadReport
 from kactors.recordings.processes import RecordedProcess, chosen, processes
 from kactors.recordings.threads import ProcessHistory, RecordedThread
+from kactors.recordings.times import Measured, measure
 from kactors.recordings.user_time import tracing_cost_ns
 
 EVENTS_MAX = 10_000_000
@@ -28,7 +29,8 @@ class Recording:
     - `span_ns`: from the first to the last event of the file; `cpus`: the CPUs that show an event, ascending.
     - `tracing_ns`: what was taken off each piece of user time, in ns.
     - `failed_calls`: calls that are no steps because they failed.
-    - `facts` are measured on this process, `machine_facts` on all tasks of the file.
+    - `facts` are measured on this process, `machine_facts` on all tasks of the file; `measured` is what a simulation
+      can be compared with, of this process and khugepaged.
     - `report`: how much of the file was understood; `report.skipped` lines were not.
     """
 
@@ -43,6 +45,7 @@ class Recording:
     failed_calls: int
     facts: MeasuredFacts
     machine_facts: MeasuredFacts
+    measured: Measured
     candidates: tuple[RecordedProcess, ...]
     report: ReadReport
 
@@ -86,6 +89,7 @@ def read_recording(path: str | PathLike[str], *, pid: int | None = None, tracing
         failed_calls=history.failed_calls,
         facts=gatherer.facts(span_ns, process),
         machine_facts=gatherer.facts(span_ns),
+        measured=measure(events, process, span_ns),
         candidates=tuple(found),
         report=report,
     )
