@@ -6,17 +6,14 @@ Every primitive that touches something shared is a message to its owner; what it
 from __future__ import annotations
 
 import types
-from abc import abstractmethod
-from collections.abc import Awaitable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
 from typing import Any, cast
 
-from kactors.engine.client import Client, Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
+from kactors.execution import Directory, Execution, Task
 from kactors.kernel.accounting import Spent
-from protocols.base import Message
-from protocols.machine import Machine
+from protocols.base import Message, Tracepoint
 from protocols.mmap_sem import (
     DOWN_READ,
     DOWN_WRITE,
@@ -52,134 +49,39 @@ from protocols.tlb import (
     FlushIpi,
     FlushTargets,
 )
-from protocols.tracepoints import FramePutBack, FrameTaken, IpiDone, IpiSend, MmapSemWait, TlbFlush
+from protocols.tracepoints import (
+    FramePutBack,
+    FrameTaken,
+    IpiDone,
+    IpiSend,
+    MmapLockDowngraded,
+    MmapLockReleased,
+    MmapSemWait,
+    TlbFlush,
+)
 from protocols.vma import FindVma, VmaFound, VmaSnapshot, VmaStartWrite, VmWriteBegin, VmWriteEnd
 
-NOT_WAITING = -1
+SEND_IPI_EVENTS = 2
+"""Tracepoints of an IPI at its sender: csd_queue_cpu, ipi_send_cpu."""
+FLUSH_EVENTS = 1
+"""tlb_flush."""
+CALL_EVENTS = 2
+"""Of a function that another CPU has asked for, or that a CPU calls in parallel: csd_function_entry and _exit."""
 
 
-@dataclass(slots=True)
-class Directory:
-    """Addresses of the machine's actors: whom to write to. Nobody reads another's state through it."""
-
-    machine: Machine
-    mm: Any = None
-    allocator: Any = None
-    page_cache: Any = None
-    khugepaged_wakes_ns: int = 0
-    cpus: tuple[Any, ...] = ()
-
-
-class Task(Process):
-    """A process of a client that runs kernel code.
-
-    Attributes:
-        acks: IPI acks still missing.
-        last_acker: who sent the latest.
-        holds_write: it owns mmap_sem for writing.
-        holds_read: it owns mmap_sem for reading.
-        spins: it spins on mmap_sem.
-        refers_to: the VMA on which its fault has a reference, -1 for none.
-        reads_vma: the VMA that its fault has locked for reading, -1 for none.
-        speculates_at: the address of its admitted speculation, -1 for none.
-    """
-
-    __slots__ = (
-        "acks",
-        "holds_read",
-        "holds_write",
-        "last_acker",
-        "reads_vma",
-        "refers_to",
-        "speculates_at",
-        "spins",
-    )
-
-    def __init__(self, tag: int, name: str) -> None:
-        super().__init__(tag, name)
-        self.acks = 0
-        self.last_acker = -1
-        self.holds_write = False
-        self.holds_read = False
-        self.spins = False
-        self.refers_to = self.reads_vma = self.speculates_at = -1
-
-
-class KernelContext(Client):
-    """What cpu and khugepaged have in common: a place where kernel code runs.
-
-    Attributes:
-        cpu_id: the CPU's number, -1 for khugepaged.
-        machine: the machine's profile.
-        spent: ns by Spent.
-        mode: the kind of time that ``spend`` and plain waits count as.
-    """
-
-    current: Task
+class KernelContext(Execution):
+    """The primitives of kernel code on whatever it runs."""
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
-        self.cpu_id = cpu_id
-        self.directory = directory
-        self.machine = directory.machine
-        self.spent = [0] * len(Spent)
-        self.stolen_ns = 0
-        self.mode: int = Spent.SYSCALL
-        self._waits_as = NOT_WAITING
-        self._waits_from_ns = 0
         self._ipi_requests = 0
-        super().__init__(engine, name)
-
-    # --- time --------------------------------------------------------------------------------------------------------
-
-    def spend(self, ns: int) -> None:
-        """Compute for ``ns`` in the present mode."""
-        self.clock_ns += ns
-        self.spent[self.mode] += ns
-
-    def jitter(self, ns: int) -> int:
-        """Return a duration drawn around ``ns``, within the machine's jitter."""
-        percent = self.machine.jitter_percent
-        if not percent:
-            return ns
-        return ns * (100 - percent + self.engine.choices.pick("cost", 2 * percent + 1)) // 100
-
-    @types.coroutine
-    def ask(self, server: Any, message: Message, kind: int = -1) -> Generator[Any, Event, Any]:
-        """Send a request and wait for its reply on the CPU; the time counts as ``kind``, or as the present mode."""
-        process = self.current
-        process.servers, process.request, process.since_ns = (server,), message, self.clock_ns
-        self._begin_wait(self.mode if kind < 0 else kind)
-        self.say(server, message, process.tag)
-        event = yield
-        process.servers = ()
-        self._end_wait()
-        return event[4]
-
-    def _begin_wait(self, kind: int) -> None:
-        """From the local clock on this CPU waits, except while it serves interrupts; its time counts as ``kind``."""
-        self._waits_as, self._waits_from_ns = kind, self.clock_ns - self.stolen_ns
-
-    def _end_wait(self) -> None:
-        self.spent[self._waits_as] += self.clock_ns - self.stolen_ns - self._waits_from_ns
-        self._waits_as = NOT_WAITING
-
-    @abstractmethod
-    def sleep(self, server: Any = None) -> Awaitable[Message]:
-        """Give up the CPU until the awaited wake-up arrives, the mm's or another ``server``'s; return it."""
-
-    async def ask_until_served(self, server: Any, message: Message) -> Any:
-        """Ask again after each sleep, until the answer is not MustSleep."""
-        answer = await self.ask(server, message)
-        while type(answer) is MustSleep:
-            await self.sleep(server)
-            answer = await self.ask(server, message)
-        return answer
+        super().__init__(engine, name, cpu_id, directory)
 
     # --- mmap_sem ----------------------------------------------------------------------------------------------------
 
     async def down_read(self) -> None:
         """Take mmap_sem for reading (A2); sleeps behind a writer."""
         began_ns = self.clock_ns
+        self.traced()
         answer = await self.ask(self.directory.mm, DOWN_READ)
         slept = type(answer) is MustSleep
         if slept:
@@ -190,6 +92,7 @@ class KernelContext(Client):
     async def down_write(self) -> None:
         """Take mmap_sem for writing; spins on a running owner, else sleeps."""
         began_ns = self.clock_ns
+        self.traced()
         task = self.current
         task.spins = True
         answer = await self.ask(self.directory.mm, DOWN_WRITE, Spent.LOCK_SPIN)
@@ -203,16 +106,19 @@ class KernelContext(Client):
 
     async def up_read(self) -> None:
         """Release mmap_sem as a reader (A12); pay for those that it wakes."""
+        self._releases(MmapLockReleased(write=False))
         self.current.holds_read = False
         await self._release(UP_READ)
 
     async def up_write(self) -> None:
         """Release mmap_sem and every per-VMA write lock."""
+        self._releases(MmapLockReleased(write=True))
         self.current.holds_write = False
         await self._release(UP_WRITE)
 
     async def downgrade_write(self) -> None:
         """Keep mmap_sem as a reader only."""
+        self._releases(MmapLockDowngraded())
         self.current.holds_write, self.current.holds_read = False, True
         await self._release(DOWNGRADE_WRITE)
 
@@ -220,9 +126,16 @@ class KernelContext(Client):
         released: MmapSemReleased = await self.ask(self.directory.mm, message)
         self.spend(released.woken * self.machine.wake_ns + released.ipis * self.machine.ipi_exit_ns)
 
+    def _releases(self, told: Tracepoint) -> None:
+        """The kernel's tracepoint comes before the release: what it costs the others wait for as well."""
+        if self.engine.listens(type(told)):
+            self.note(told)
+        self.traced()
+
     def _waited(self, began_ns: int, *, write: bool, slept: bool) -> None:
         if self.engine.listens(MmapSemWait):
             self.note(MmapSemWait(write=write, wait=self.clock_ns - began_ns, slept=slept))
+        self.traced()
 
     # --- VMAs --------------------------------------------------------------------------------------------------------
 
@@ -299,10 +212,12 @@ class KernelContext(Client):
     def _note_taken(self, pfn: int, order: int) -> None:
         if self.engine.listens(FrameTaken):
             self.note(FrameTaken(pfn=pfn, order=order))
+        self.traced()
 
     def _note_put_back(self, pfn: int, order: int) -> None:
         if self.engine.listens(FramePutBack):
             self.note(FramePutBack(pfn=pfn, order=order))
+        self.traced()
 
     # --- RCU ---------------------------------------------------------------------------------------------------------
 
@@ -329,7 +244,6 @@ class KernelContext(Client):
             pages = (end - start) >> self.machine.page_shift
             full = pages > self.machine.tlb_flush_ceiling_pages
             message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
-            self.flush_local(message)
             await self.send_ipi("flush", targets.cpus, message)
         if told:
             self._note_flush(start, end, done=True)
@@ -355,20 +269,29 @@ class KernelContext(Client):
         return ((message.end - message.start) >> self.machine.page_shift) * self.machine.tlb_flush_page_ns
 
     async def send_ipi(self, kind: str, cpus: Iterable[int], message: Message) -> None:
-        """Interrupt CPUs, all but this one, and spin until each has acknowledged (smp_call_function_many, wait=1)."""
+        """Interrupt CPUs, all but this one, and spin until each has acknowledged (smp_call_function_many, wait=1).
+
+        A flush is done here too, while the others are on their way to it.
+        """
         targets = tuple(self.directory.cpus[cpu] for cpu in cpus if cpu != self.cpu_id)
-        if not targets:
-            return
+        if type(message) is FlushIpi:
+            self.traced(bool(targets))
         task, machine = self.current, self.machine
-        self._ipi_requests += 1
+        self._ipi_requests += bool(targets)
         request, sent_at_ns = self._ipi_requests, self.clock_ns
-        if self.engine.listens(IpiSend):
+        if targets and self.engine.listens(IpiSend):
             self.note(IpiSend(request=request, kind=kind, targets=len(targets)))
         for target in targets:
+            self.traced(SEND_IPI_EVENTS)
             self.spend(machine.ipi_send_ns)
             sent_ns = self.clock_ns + machine.ipi_exit_ns
             self.say_at(sent_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
-        self.spend(machine.ipi_exit_ns)
+        self.spend(machine.ipi_exit_ns if targets else 0)
+        if type(message) is FlushIpi:
+            self.traced(CALL_EVENTS + FLUSH_EVENTS if targets else FLUSH_EVENTS)
+            self.flush_local(message)
+        if not targets:
+            return
         task.acks = len(targets)
         await self._await_acks(targets, kind)
         if self.engine.listens(IpiDone):

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from kactors.context import Directory
+from kactors.context import CALL_EVENTS, FLUSH_EVENTS
 from kactors.engine.actor import Actor
 from kactors.engine.engine import Engine
 from kactors.engine.errors import IllegalMessage
 from kactors.engine.event import Event, show
 from kactors.engine.waits import Holder
+from kactors.execution import Directory
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.scheduler import IDLE, Scheduler, Thread
@@ -32,6 +33,9 @@ from protocols.roles import heard_by, said_by
 from protocols.scheduling import Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
 from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
+
+IRQ_ENTRY_EVENTS = IRQ_EXIT_EVENTS = 1
+"""Tracepoints of the interrupt in which a CPU is asked: call_function_single_entry; and _exit, after its ack."""
 
 
 class Cpu(Scheduler):
@@ -134,10 +138,10 @@ class Cpu(Scheduler):
     def _serve(self, event: Event, at_ns: int, why: str) -> None:
         """Run the handler at ``at_ns``, acknowledge, and shift what the CPU had computed beyond that."""
         _, _, sender, tag, message = event
-        cost_ns = self.machine.ipi_handler_ns
+        cost_ns = self.machine.ipi_handler_ns + (IRQ_ENTRY_EVENTS + CALL_EVENTS) * self._tracing_ns
         if type(message) is FlushIpi:
-            cost_ns += self._flush(message)
-        self._occupy(at_ns, cost_ns, Spent.IPI_SERVICE)
+            cost_ns += self._flush(message) + FLUSH_EVENTS * self._tracing_ns
+        self._occupy(at_ns, cost_ns + IRQ_EXIT_EVENTS * self._tracing_ns, Spent.IPI_SERVICE)
         self.engine.post(at_ns + cost_ns, sender, self, IPI_ACK, tag)
         if self.engine.listens(IpiServed):
             self._tell_served(event, at_ns, cost_ns, why)

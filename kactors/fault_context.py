@@ -6,8 +6,9 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager
 from typing import cast
 
-from kactors.context import Directory, KernelContext
+from kactors.context import KernelContext
 from kactors.engine.engine import Engine
+from kactors.execution import Directory
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.pages import Page, PageList
 from kactors.kernel.cpu_parts.tlb import Tlb
@@ -129,6 +130,7 @@ class FaultContext(KernelContext):
         pfn = await self._take_frame()
         if self.engine.listens(MmPageAlloc):
             self.note(MmPageAlloc(pfn=pfn, address=address, cpu=self.cpu_id))
+        self.traced()
         zeroing_ns = await self.move_memory(self.machine.clear_page_ns, self.machine.page_size) if zeroed else 0
         return Page(pfn, address, zeroing_ns)
 
@@ -192,6 +194,7 @@ class FaultContext(KernelContext):
         self.spent[Spent.ZEROING_WASTED] += page.zeroing_ns
         if self.engine.listens(PageDiscarded):
             self.note(PageDiscarded(pfn=page.pfn, address=page.address, zeroing=page.zeroing_ns))
+        self.traced()
         await self._put_frame(page.pfn)
 
     async def put_page(self, pfn: int) -> None:
@@ -209,9 +212,10 @@ class FaultContext(KernelContext):
 
     async def free_pages(self, pfns: tuple[int, ...], order: int = 0) -> None:
         """Free frames that no page table maps any more."""
-        if self.engine.listens(MmPageFree):
-            for pfn in pfns:
+        for pfn in pfns:
+            if self.engine.listens(MmPageFree):
                 self.note(MmPageFree(pfn=pfn, order=order))
+            self.traced()
         if order:
             await self.ask(self.directory.allocator, FreePages(order=order, pfns=pfns))
             return

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any, ClassVar, Protocol, cast
 
-from kactors.context import Directory, KernelContext, Task
+from kactors.context import KernelContext
 from kactors.engine.client import Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
+from kactors.execution import Directory, Task
 from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
 from protocols.allocation import AllocPages, FreePages, PagesAllocated
 from protocols.base import Message
@@ -242,6 +243,7 @@ class Khugepaged(KernelContext):
         status = self._judge(scanned)
         if not status:
             self.note(PagesIsolated(address=address, table=pmd.table))
+            self.traced()
         if writer.collapse_locks_ptes:
             self.pte_unlock(pmd.table)
         if status:
@@ -281,5 +283,6 @@ class Khugepaged(KernelContext):
         pfns = list(sources.values())
         for pfn in pfns:
             self.note(MmPageFree(pfn=pfn, order=0))
+            self.traced()
         await self.ask(self.directory.allocator, FreePages(order=0, pfns=tuple(pfns)))
         self.note(VmEvent(name="thp_collapse_alloc", count=1))

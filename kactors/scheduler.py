@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
-from kactors.context import NOT_WAITING, Directory, Task
 from kactors.engine.client import Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
+from kactors.execution import NOT_WAITING, Directory, Task
 from kactors.fault_context import FaultContext, ThreadKilled
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.interrupts import Interrupts

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from kactors.allocator import Allocator
-from kactors.context import Directory
 from kactors.cpu import Cpu
 from kactors.engine.choices import Choices
 from kactors.engine.engine import Engine, Limits
+from kactors.execution import Directory
 from kactors.fault_policy import FaultPolicy
 from kactors.host import Host
 from kactors.kernel.pte import ZERO_PFN, pte_pfn
@@ -199,6 +199,8 @@ def build(
     """
     workload = workload or load_workload(scenario.workload, scenario.options)
     machine = load_machine(scenario.machine, cpus=scenario.cpus, costs={**workload.costs, **scenario.costs})
+    if not scenario.traced:
+        machine = machine.model_copy(update={"tracing_ns": 0})
     policy = policy or load_policy(scenario.policy, scenario.policy_options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     directory = Directory(machine)

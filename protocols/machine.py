@@ -119,6 +119,9 @@ class Machine(BaseModel):
     zone_lock_ns: Cost
     zone_page_ns: Cost
     reclaim_page_ns: Cost
+    tracing_ns: Cost
+    """What it costs to write one tracepoint down, where the scenario is traced."""
+
     memory_mib: Positive
     page_cache_mib: Cost
     """Clean page cache: what reclaim can turn into free memory."""

@@ -69,6 +69,8 @@ class Scenario(BaseModel):
     """Values of the machine profile to replace, by name."""
     cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads: Annotated[int, Field(ge=1, le=65536)] | None = None
+    traced: bool = False
+    """perf records the tracepoints that a recording holds: each costs the machine's ``tracing_ns`` where it happens."""
     seed: int = 1
     until_ns: Annotated[int, Field(ge=1)] | None = None
     events_max: Annotated[int, Field(ge=1)] | None = None

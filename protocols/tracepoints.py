@@ -130,6 +130,16 @@ class MmapSemWait(Tracepoint, sender=WHO):
     slept: bool
 
 
+class MmapLockReleased(Tracepoint, sender=WHO):
+    """mmap_lock:mmap_lock_released: the owner is about to release it."""
+
+    write: bool
+
+
+class MmapLockDowngraded(Tracepoint, sender=WHO):
+    """mmap_lock:mmap_lock_acquire_returned of a downgrade: the writer is about to become a reader."""
+
+
 class MmapSemHold(Tracepoint, sender=("mm",)):
     """mmap_lock_released: how long a writer held it."""
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kactors.context import Directory
 from kactors.engine.actor import Actor
 from kactors.engine.engine import Engine
+from kactors.execution import Directory
 from kactors.fault_policy import FaultPolicy
 from kactors.kernel.cache_line import CacheLine
 from kactors.system import System

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kactors.context import KernelContext
+from kactors.execution import Execution
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import FaultPolicy
 
@@ -29,6 +30,7 @@ _PARTS: tuple[tuple[type[Any], str], ...] = (
     (FaultPolicy, "The policy: what to override"),
     (FaultContext, "On a CPU: `cpu` in `fault`"),
     (KernelContext, "On a CPU and in khugepaged: `context` in writers' hooks, `cpu` too"),
+    (Execution, "Time and requests, everywhere"),
 )
 
 _MACHINERY = frozenset({"receive", "arrived", "processes", "blocked", "take_ack", "let_go", "ptl", "sleep", "sync"})

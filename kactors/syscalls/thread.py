@@ -127,6 +127,7 @@ class UserThread:
         cpu.mode = Spent.FAULT
         if cpu.engine.listens(PageFaultUser):
             cpu.note(PageFaultUser(address=address, write=write))
+        cpu.traced()
         cpu.spend(cpu.machine.fault_entry_ns)
         path = await self.policy.fault(cpu, address, write=write)
         cpu.spend(cpu.machine.fault_exit_ns)
@@ -224,10 +225,12 @@ class UserThread:
         began_ns = cpu.clock_ns
         cpu.mode = Spent.SYSCALL
         cpu.spend(cpu.machine.syscall_ns // 2)
+        cpu.traced()
         return began_ns
 
     async def _leave(self, name: str, began_ns: int) -> None:
         cpu = self.cpu
+        cpu.traced()
         cpu.spend(cpu.machine.syscall_ns - cpu.machine.syscall_ns // 2)
         if cpu.engine.listens(SyscallDone):
             cpu.note(SyscallDone(name=name, duration=cpu.clock_ns - began_ns))

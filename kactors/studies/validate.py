@@ -1,0 +1,159 @@
+"""Recorded against simulated: a recording is replayed, and both are measured between the same tracepoints.
+
+The replay runs on the recorded machine's profile under the recorded kernel's policy, and is traced as the recorded run
+was. A difference is no finding: it tells how far the model is to be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kactors.recordings import Distribution, Measured, Recording, Tally, Timing
+from kactors.run import Machine
+from kactors.studies.simulated import SimulatedTimes
+from kactors.workloads.recording import Replay
+from protocols.result import Result
+from protocols.scenario import Scenario
+
+MACHINE = "zen4-vm-2"
+POLICY = "per-vma"
+"""Where the recordings come from: Linux 6.18 on a VM with two CPUs."""
+
+JUDGED_FROM = 51
+"""Recorded samples from which on a distribution is judged."""
+P50_FACTOR_MAX = 1.5
+P99_FACTOR_MAX = 3.0
+
+
+@dataclass(frozen=True)
+class TimeRow:
+    """One duration on both sides; ratios are simulated / recorded, None where either has no sample or is 0."""
+
+    name: str
+    recorded: Distribution
+    simulated: Distribution
+
+    @property
+    def ratio_p50(self) -> float | None:
+        """Of the medians."""
+        return _ratio(self.simulated.p50_ns, self.recorded.p50_ns)
+
+    @property
+    def ratio_p99(self) -> float | None:
+        """Of the 99th percentiles."""
+        return _ratio(self.simulated.p99_ns, self.recorded.p99_ns)
+
+    @property
+    def within(self) -> bool | None:
+        """Whether both ratios are within their factors; None: too few were recorded to judge."""
+        if self.recorded.count < JUDGED_FROM:
+            return None
+        return _is_within(self.ratio_p50, P50_FACTOR_MAX) and _is_within(self.ratio_p99, P99_FACTOR_MAX)
+
+
+@dataclass(frozen=True)
+class CountRow:
+    """One count on both sides, or the span in ns; the ratio is simulated / recorded."""
+
+    name: str
+    recorded: int
+    simulated: int
+
+    @property
+    def ratio(self) -> float | None:
+        """None where nothing was recorded."""
+        return _ratio(self.simulated, self.recorded)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A recording and its simulation side by side.
+
+    Attributes:
+        times: the durations that either side has.
+        counts: what was counted.
+        span: of the recording, and from the start of the replay's threads to their last tracepoint.
+        result: of the simulation.
+        tracing_ns: the machine's.
+    """
+
+    recording: Recording
+    result: Result
+    times: tuple[TimeRow, ...]
+    counts: tuple[CountRow, ...]
+    span: CountRow
+    tracing_ns: int
+
+    @property
+    def judged(self) -> Sequence[TimeRow]:
+        """The rows that have a verdict."""
+        return [row for row in self.times if row.within is not None]
+
+    @property
+    def within(self) -> bool:
+        """Whether all of those are within their targets."""
+        return all(row.within for row in self.judged)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, times in ns; the keys are in docs/json.md."""
+        return {
+            "recording": self.recording.source,
+            "process": self.recording.pid,
+            "comm": self.recording.comm,
+            "machine": self.result.machine,
+            "policy": self.result.policy,
+            "seed": self.result.scenario.seed,
+            "tracing_ns": self.tracing_ns,
+            "targets": {"p50": P50_FACTOR_MAX, "p99": P99_FACTOR_MAX, "samples": JUDGED_FROM},
+            "times": [_time_json(row) for row in self.times],
+            "counts": [asdict(row) | {"ratio": row.ratio} for row in self.counts],
+            "span_ns": asdict(self.span) | {"ratio": self.span.ratio},
+            "within": self.within,
+            "notes": list(self.result.notes),
+        }
+
+
+def validate(scenario: Scenario, *, properties: bool = False) -> Validation:
+    """Replay the recording that the scenario names, traced, and compare.
+
+    Args:
+        scenario: of the workload "recording".
+        properties: watch for violations as well.
+
+    Raises:
+        UsageError: the recording cannot be read, or the scenario names something that does not exist.
+    """
+    workload = Replay.from_options(scenario.options)
+    traced = scenario.model_copy(update={"traced": True})
+    machine = Machine(traced, workload=workload, properties=properties)
+    observer = SimulatedTimes(machine.system.machine)
+    machine.system.engine.observe(observer)
+    result = machine.run()
+    return _compared(workload.recording, result, observer.measured(), machine.system.machine.tracing_ns)
+
+
+def _compared(recording: Recording, result: Result, simulated: Measured, tracing_ns: int) -> Validation:
+    recorded = recording.measured
+    times = (TimeRow(timing.value, recorded.times[timing], simulated.times[timing]) for timing in Timing)
+    return Validation(
+        recording=recording,
+        result=result,
+        times=tuple(row for row in times if row.recorded.count or row.simulated.count),
+        counts=tuple(CountRow(tally.value, recorded.tallies[tally], simulated.tallies[tally]) for tally in Tally),
+        span=CountRow("span", recorded.span_ns, simulated.span_ns),
+        tracing_ns=tracing_ns,
+    )
+
+
+def _time_json(row: TimeRow) -> dict[str, Any]:
+    return asdict(row) | {"ratio_p50": row.ratio_p50, "ratio_p99": row.ratio_p99, "within": row.within}
+
+
+def _ratio(simulated: int, recorded: int) -> float | None:
+    return simulated / recorded if recorded and simulated else None
+
+
+def _is_within(ratio: float | None, factor: float) -> bool:
+    return ratio is not None and 1 / factor <= ratio <= factor
