@@ -54,7 +54,6 @@ from protocols.tracepoints import (
     FrameTaken,
     IpiDone,
     IpiSend,
-    MmapLockDowngraded,
     MmapLockReleased,
     MmapSemWait,
     TlbFlush,
@@ -106,19 +105,19 @@ class KernelContext(Execution):
 
     async def up_read(self) -> None:
         """Release mmap_sem as a reader (A12); pay for those that it wakes."""
-        self._releases(MmapLockReleased(write=False))
+        self._releases(MmapLockReleased(write=False, downgraded=False))
         self.current.holds_read = False
         await self._release(UP_READ)
 
     async def up_write(self) -> None:
         """Release mmap_sem and every per-VMA write lock."""
-        self._releases(MmapLockReleased(write=True))
+        self._releases(MmapLockReleased(write=True, downgraded=False))
         self.current.holds_write = False
         await self._release(UP_WRITE)
 
     async def downgrade_write(self) -> None:
         """Keep mmap_sem as a reader only."""
-        self._releases(MmapLockDowngraded())
+        self._releases(MmapLockReleased(write=True, downgraded=True))
         self.current.holds_write, self.current.holds_read = False, True
         await self._release(DOWNGRADE_WRITE)
 

@@ -131,13 +131,10 @@ class MmapSemWait(Tracepoint, sender=WHO):
 
 
 class MmapLockReleased(Tracepoint, sender=WHO):
-    """mmap_lock:mmap_lock_released: the owner is about to release it."""
+    """mmap_lock:mmap_lock_released: the owner is about to release it, or, ``downgraded``, to become a reader."""
 
     write: bool
-
-
-class MmapLockDowngraded(Tracepoint, sender=WHO):
-    """mmap_lock:mmap_lock_acquire_returned of a downgrade: the writer is about to become a reader."""
+    downgraded: bool
 
 
 class MmapSemHold(Tracepoint, sender=("mm",)):

@@ -14,7 +14,6 @@ from protocols.tracepoints import (
     FrameTaken,
     IpiSend,
     IpiServed,
-    MmapLockDowngraded,
     MmapLockReleased,
     MmapSemWait,
     MmPageAlloc,
@@ -55,7 +54,6 @@ class SimulatedTimes(Observer):
             FramePutBack: self._free,
             MmapSemWait: self._waited,
             MmapLockReleased: self._released,
-            MmapLockDowngraded: self._downgraded,
             TlbFlush: self._flush,
             IpiSend: self._send,
             IpiServed: self._served,
@@ -116,17 +114,10 @@ class SimulatedTimes(Observer):
             self._writes[who] = at_ns
 
     def _released(self, at_ns: int, who: str, told: MmapLockReleased) -> None:
-        if told.write:
-            self._hold_ends(at_ns, who)
-        elif who in self._locked_faults:
-            self._add(Timing.FAULT_LOCKED, at_ns - self._locked_faults.pop(who))
-
-    def _downgraded(self, at_ns: int, who: str, _told: MmapLockDowngraded) -> None:
-        self._hold_ends(at_ns, who)
-
-    def _hold_ends(self, at_ns: int, who: str) -> None:
-        if who in self._writes:
+        if told.write and who in self._writes:
             self._add(Timing.WRITE_HOLD, at_ns - self._writes.pop(who))
+        elif not told.write and who in self._locked_faults:
+            self._add(Timing.FAULT_LOCKED, at_ns - self._locked_faults.pop(who))
 
     def _flush(self, _at_ns: int, who: str, told: TlbFlush) -> None:
         if not told.done and who != KHUGEPAGED:
