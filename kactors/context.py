@@ -13,7 +13,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import Directory, Execution, Task
 from kactors.kernel.accounting import Spent
-from protocols.base import Message, Tracepoint
+from protocols.base import Message
 from protocols.mmap_sem import (
     DOWN_READ,
     DOWN_WRITE,
@@ -54,7 +54,6 @@ from protocols.tracepoints import (
     FrameTaken,
     IpiDone,
     IpiSend,
-    MmapLockReleased,
     MmapSemWait,
     TlbFlush,
 )
@@ -105,31 +104,25 @@ class KernelContext(Execution):
 
     async def up_read(self) -> None:
         """Release mmap_sem as a reader (A12); pay for those that it wakes."""
-        self._releases(MmapLockReleased(write=False, downgraded=False))
+        self.traced()
         self.current.holds_read = False
         await self._release(UP_READ)
 
     async def up_write(self) -> None:
         """Release mmap_sem and every per-VMA write lock."""
-        self._releases(MmapLockReleased(write=True, downgraded=False))
+        self.traced()
         self.current.holds_write = False
         await self._release(UP_WRITE)
 
     async def downgrade_write(self) -> None:
         """Keep mmap_sem as a reader only."""
-        self._releases(MmapLockReleased(write=True, downgraded=True))
+        self.traced()
         self.current.holds_write, self.current.holds_read = False, True
         await self._release(DOWNGRADE_WRITE)
 
     async def _release(self, message: Message) -> None:
         released: MmapSemReleased = await self.ask(self.directory.mm, message)
         self.spend(released.woken * self.machine.wake_ns + released.ipis * self.machine.ipi_exit_ns)
-
-    def _releases(self, told: Tracepoint) -> None:
-        """The kernel's tracepoint comes before the release: what it costs the others wait for as well."""
-        if self.engine.listens(type(told)):
-            self.note(told)
-        self.traced()
 
     def _waited(self, began_ns: int, *, write: bool, slept: bool) -> None:
         if self.engine.listens(MmapSemWait):

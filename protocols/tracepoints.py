@@ -130,13 +130,6 @@ class MmapSemWait(Tracepoint, sender=WHO):
     slept: bool
 
 
-class MmapLockReleased(Tracepoint, sender=WHO):
-    """mmap_lock:mmap_lock_released: the owner is about to release it, or, ``downgraded``, to become a reader."""
-
-    write: bool
-    downgraded: bool
-
-
 class MmapSemHold(Tracepoint, sender=("mm",)):
     """mmap_lock_released: how long a writer held it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kactors.engine.observer import Hearing, Observer
+from kactors.kernel.lockdep import MMAP_SEM
 from kactors.recordings.times import KHUGEPAGED, Measured, Samples, Tally, Timing
 from protocols.base import Tracepoint
 from protocols.machine import Machine
@@ -14,7 +15,7 @@ from protocols.tracepoints import (
     FrameTaken,
     IpiSend,
     IpiServed,
-    MmapLockReleased,
+    LockReleased,
     MmapSemWait,
     MmPageAlloc,
     MmPageFree,
@@ -53,7 +54,7 @@ class SimulatedTimes(Observer):
             MmPageFree: self._free,
             FramePutBack: self._free,
             MmapSemWait: self._waited,
-            MmapLockReleased: self._released,
+            LockReleased: self._released,
             TlbFlush: self._flush,
             IpiSend: self._send,
             IpiServed: self._served,
@@ -113,11 +114,15 @@ class SimulatedTimes(Observer):
         if told.write:
             self._writes[who] = at_ns
 
-    def _released(self, at_ns: int, who: str, told: MmapLockReleased) -> None:
-        if told.write and who in self._writes:
-            self._add(Timing.WRITE_HOLD, at_ns - self._writes.pop(who))
-        elif not told.write and who in self._locked_faults:
-            self._add(Timing.FAULT_LOCKED, at_ns - self._locked_faults.pop(who))
+    def _released(self, at_ns: int, _who: str, told: LockReleased) -> None:
+        if told.lock != MMAP_SEM:
+            return
+        # mmap_lock_released, and a downgrade's event, are written down before the release.
+        event_ns = at_ns - self._machine.tracing_ns
+        if told.write and told.owner in self._writes:
+            self._add(Timing.WRITE_HOLD, event_ns - self._writes.pop(told.owner))
+        elif not told.write and told.owner in self._locked_faults:
+            self._add(Timing.FAULT_LOCKED, event_ns - self._locked_faults.pop(told.owner))
 
     def _flush(self, _at_ns: int, who: str, told: TlbFlush) -> None:
         if not told.done and who != KHUGEPAGED:
