@@ -1,4 +1,6 @@
-"""The command line: parses, runs, prints. Everything that it does can be done from kactors.cli.ablate import ablate
+"""The command line: parses, runs, prints. Everything that it does can be done from Python with ``kactors.run``."""
+
+from kactors.cli.ablate import ablate
 from kactors.cli.ask import ask
 from kactors.cli.check import check, replay_schedule
 from kactors.cli.client import client
