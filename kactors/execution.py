@@ -42,6 +42,7 @@ class Task(Process):
         spins: it spins on mmap_sem.
         refers_to: the VMA on which its fault has a reference, -1 for none.
         reads_vma: the VMA that its fault has locked for reading, -1 for none.
+        read_locks: the VMA whose vm_lock its fault has locked for reading (6.4), -1 for none.
         speculates_at: the address of its admitted speculation, -1 for none.
     """
 
@@ -50,6 +51,7 @@ class Task(Process):
         "holds_read",
         "holds_write",
         "last_acker",
+        "read_locks",
         "reads_vma",
         "refers_to",
         "speculates_at",
@@ -63,7 +65,7 @@ class Task(Process):
         self.holds_write = False
         self.holds_read = False
         self.spins = False
-        self.refers_to = self.reads_vma = self.speculates_at = -1
+        self.refers_to = self.reads_vma = self.read_locks = self.speculates_at = -1
 
 
 class Execution(Client):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager
-from typing import cast
 
-from kactors.context import KernelContext
 from kactors.engine.engine import Engine
 from kactors.execution import Directory
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.pages import Page, PageList
 from kactors.kernel.cpu_parts.tlb import Tlb
 from kactors.kernel.pte import PTE_NONE, mk_pte
+from kactors.vma_context import VmaContext
 from protocols.allocation import (
     DIRECT_RECLAIM,
     OUT_OF_MEMORY,
@@ -35,24 +34,16 @@ from protocols.tracepoints import (
     VmEvent,
 )
 from protocols.vma import (
-    AnonVmaPrepare,
-    GetVma,
     PutVma,
     ReadSequence,
-    ReadVma,
     SpfAdmitted,
     SpfEnter,
     SpfExit,
     VmaEndRead,
-    VmaFound,
     VmaKind,
-    VmaRead,
-    VmaReadLocked,
     VmaSequence,
     VmaSnapshot,
-    VmaStartRead,
-    VmaWalked,
-    WalkVmas,
+    VmLockUpRead,
 )
 
 RECLAIM_RETRIES_MAX = 16
@@ -63,7 +54,7 @@ class ThreadKilled(Exception):
     """SIGKILL: unwinds a thread's program. Not an error of the model."""
 
 
-class FaultContext(KernelContext):
+class FaultContext(VmaContext):
     """A CPU, as the fault policies see it.
 
     Attributes:
@@ -300,50 +291,7 @@ class FaultContext(KernelContext):
         """Make an entry none again; only under the PTE lock, and a flush must follow."""
         self.say(self.ptl(table), SetPte(index=self.pte_index(address), value=PTE_NONE), self.current.tag)
 
-    # --- VMAs, speculatively -----------------------------------------------------------------------------------------
-
-    async def get_vma(self, address: int) -> VmaSnapshot | None:
-        """SPF C1: find the VMA under mm_rb_lock and take a reference."""
-        found: VmaFound = await self.ask(self.directory.mm, GetVma(address=address))
-        self.current.refers_to = -1 if found.vma is None else found.vma.vma_id
-        return found.vma
-
-    def put_vma(self, vma: VmaSnapshot) -> None:
-        """SPF C15: drop the reference."""
-        self.current.refers_to = -1
-        self.spend(self.machine.atomic_ns)
-        self.say(self.directory.mm, PutVma(vma_id=vma.vma_id))
-
-    async def vma_has_changed(self, vma: VmaSnapshot) -> bool:
-        """SPF C12.i: unlinked from the tree, or written since the snapshot."""
-        seen: VmaSequence = await self.ask(self.directory.mm, ReadSequence(vma_id=vma.vma_id))
-        return not seen.attached or seen.sequence != vma.sequence
-
-    async def read_vma(self, vma: VmaSnapshot) -> VmaRead:
-        """SPF C15: read the VMA again, and whether it is still in the tree; to be relied on under mmap_sem only."""
-        return cast(VmaRead, await self.ask(self.directory.mm, ReadVma(vma_id=vma.vma_id)))
-
-    def anon_vma_prepare(self, vma: VmaSnapshot) -> None:
-        """Classic A8: attach the anon_vma on the first fault of a VMA."""
-        if not vma.anon_vma:
-            self.spend(self.machine.atomic_ns)
-            self.say(self.directory.mm, AnonVmaPrepare(vma_id=vma.vma_id))
-
-    async def walk_vmas(self, address: int) -> VmaWalked:
-        """Per-VMA locks H1: the RCU walk."""
-        return cast(VmaWalked, await self.ask(self.directory.mm, WalkVmas(address=address)))
-
-    async def vma_start_read(self, vma: VmaSnapshot) -> VmaReadLocked:
-        """Per-VMA locks H7: become a reader of the VMA, if that is possible at once."""
-        locked: VmaReadLocked = await self.ask(self.directory.mm, VmaStartRead(vma_id=vma.vma_id))
-        self.current.reads_vma = -1 if locked.vma is None else locked.vma.vma_id
-        return locked
-
-    def vma_end_read(self, vma: VmaSnapshot) -> None:
-        """Per-VMA locks H3: drop the read lock."""
-        self.current.reads_vma = -1
-        self.spend(self.machine.atomic_ns)
-        self.say(self.directory.mm, VmaEndRead(vma_id=vma.vma_id))
+    # --- the bound on speculation -------------------------------------------------------------------------------------
 
     async def spf_enter(self, address: int) -> bool:
         """Ask to speculate where the scenario bounds that; False: take the classic path."""
@@ -369,7 +317,9 @@ class FaultContext(KernelContext):
             self.say(mm, PutVma(vma_id=task.refers_to))
         if task.reads_vma >= 0:
             self.say(mm, VmaEndRead(vma_id=task.reads_vma))
-        task.refers_to = task.reads_vma = -1
+        if task.read_locks >= 0:
+            self.say(mm, VmLockUpRead(vma_id=task.read_locks))
+        task.refers_to = task.reads_vma = task.read_locks = -1
         if task.holds_read:
             await self.up_read()
 

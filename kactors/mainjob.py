@@ -30,7 +30,7 @@ from protocols.scenario import Scenario
 from protocols.service.sessions import State
 
 RECORDING = Path("recordings") / "ebizzy-mTRp-t4.perf.txt.xz"
-POLICIES = ("classic", "spf-v9", "per-vma")
+POLICIES = ("classic", "spf-v9", "per-vma-6.15")
 FOLDER = Path(".kactors")
 """Of the service's socket, store and log, in the folder that ``make run`` is called in."""
 CLIENT = "mainjob"

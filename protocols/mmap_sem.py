@@ -62,6 +62,16 @@ class OwnerRuns(Message, sender=CLIENTS, receiver=("mm",)):
     """The writer that owns mmap_sem is back on a CPU: new writers may spin again."""
 
 
+class ReadMmapSeq(Message, sender=("cpu",), receiver=("mm",), reply=("MmapSeq",)):
+    """SPF of 2021, I1: read the one sequence count of the mm, which mmap_sem's writers move."""
+
+
+class MmapSeq(Message, sender=("mm",), receiver=("cpu",)):
+    """mm.mmap_seq: odd while somebody holds mmap_sem for writing."""
+
+    sequence: Count
+
+
 DOWN_READ: Final = DownRead()
 DOWN_WRITE: Final = DownWrite()
 RETRY_WRITE: Final = RetryWrite()
@@ -73,3 +83,4 @@ UP_WRITE: Final = UpWrite()
 DOWNGRADE_WRITE: Final = DowngradeWrite()
 OWNER_SLEEPS: Final = OwnerSleeps()
 OWNER_RUNS: Final = OwnerRuns()
+READ_MMAP_SEQ: Final = ReadMmapSeq()

@@ -123,6 +123,22 @@ class VmaWalked(Message, sender=("mm",), receiver=("cpu",)):
     writer: bool
 
 
+class CopyVma(Message, sender=("cpu",), receiver=("mm",), reply=("VmaFound",)):
+    """SPF of 2021, I2: walk the tree under RCU and copy the VMA; whether the copy is whole, mmap_seq tells."""
+
+    address: Address
+
+
+class VmaAtomic(Message, sender=("cpu",), receiver=("mm",), reply=("VmaAtomicDone",)):
+    """One atomic operation on a word of the VMA: an experiment with what such a word would cost (I7)."""
+
+    vma_id: VmaId
+
+
+class VmaAtomicDone(Message, sender=("mm",), receiver=("cpu",)):
+    """The cache line was the caller's for an instant."""
+
+
 class VmaStartRead(Message, sender=("cpu",), receiver=("mm",), reply=("VmaReadLocked",)):
     """Per-VMA locks H7: count oneself into vm_refcnt, unless the VMA is detached or a writer is entering."""
 
@@ -141,6 +157,21 @@ class VmaReadLocked(Message, sender=("mm",), receiver=("cpu",)):
 
 class VmaEndRead(Message, sender=("cpu",), receiver=("mm",)):
     """Per-VMA locks H3: drop the read lock; the last reader wakes a waiting writer."""
+
+    vma_id: VmaId
+
+
+class VmLockTrylock(Message, sender=("cpu",), receiver=("mm",), reply=("VmaReadLocked",)):
+    """Per-VMA locks of 6.4, H1: down_read_trylock of the VMA's vm_lock, which lies in a cache line of its own.
+
+    Answered as VmaStartRead: a VMA that was detached is let go again at once.
+    """
+
+    vma_id: VmaId
+
+
+class VmLockUpRead(Message, sender=("cpu",), receiver=("mm",)):
+    """Per-VMA locks of 6.4, H3: up_read of vm_lock; the last reader wakes a waiting writer."""
 
     vma_id: VmaId
 
@@ -256,5 +287,6 @@ class SpfExit(Message, sender=("cpu",), receiver=("mm",)):
 
 
 ADJUST_DONE: Final = AdjustDone()
+VMA_ATOMIC_DONE: Final = VmaAtomicDone()
 VMA_WRITE_LOCKED: Final = VmaWriteLocked()
 NO_VMA: Final = VmaFound(vma=None)

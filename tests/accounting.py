@@ -63,7 +63,7 @@ def assert_nothing_is_held(system):
     for vma in system.mm.tree:
         assert vma.sequence % 2 == 0, vma
         assert (vma.references, vma.readers, vma.writer_waits, vma.attached) == (1, 0, False, True), vma
-    assert not vmas._writers
+    assert not vmas._locks._writers
     assert not vmas._postponed
     assert not vmas._regions.changing
     assert not any(system.mm.admission._inside.values())

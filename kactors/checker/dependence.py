@@ -33,7 +33,8 @@ COUNT: Final = 2
 Touch = tuple[Any, int]
 """(what, READ | WRITE | COUNT)."""
 
-_SEM: Final = (("mmap_sem", WRITE),)
+_READER: Final = (("mmap_sem", WRITE),)
+_SEM: Final = (("mmap_sem", WRITE), ("mmap_seq", WRITE))
 _LOOK: Final = (("tree", READ), ("vm_sequence", READ), ("vma flags", READ))
 _CHANGE: Final = tuple((what, WRITE) for what in ("tree", "vm_sequence", "vma flags", "vm_ref_count", "vma locks"))
 _REFERS: Final = ("vm_ref_count", READ)
@@ -41,7 +42,7 @@ _REFERS: Final = ("vm_ref_count", READ)
 _PMD: Final = (("pmd", WRITE),)
 
 TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
-    mmap_sem.DownRead: _SEM,
+    mmap_sem.DownRead: _READER,
     mmap_sem.DownWrite: _SEM,
     mmap_sem.RetryWrite: _SEM,
     mmap_sem.StopSpinning: _SEM,
@@ -50,7 +51,8 @@ TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
     mmap_sem.UpWrite: (*_SEM, ("vma locks", WRITE)),
     mmap_sem.DowngradeWrite: (*_SEM, ("vma locks", WRITE)),
     mmap_sem.OwnerSleeps: _SEM,
-    mmap_sem.OwnerRuns: _SEM,
+    mmap_sem.OwnerRuns: _READER,
+    mmap_sem.ReadMmapSeq: (("mmap_seq", READ),),
     vma.FindVma: _LOOK,
     vma.GetVma: (*_LOOK, ("vm_ref_count", COUNT)),
     vma.PutVma: (("vm_ref_count", WRITE),),
@@ -60,8 +62,12 @@ TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
     vma.VmWriteEnd: (("vm_sequence", WRITE), _REFERS),
     vma.SetVmaFlags: (("vma flags", WRITE), _REFERS),
     vma.AnonVmaPrepare: (("vma flags", WRITE), _REFERS),
+    vma.CopyVma: _LOOK,
+    vma.VmaAtomic: (),
     vma.VmaStartRead: (*_LOOK, ("vma locks", WRITE)),
     vma.VmaEndRead: (("vma locks", WRITE), _REFERS),
+    vma.VmLockTrylock: (*_LOOK, _REFERS, ("vma locks", WRITE)),
+    vma.VmLockUpRead: (("vma locks", WRITE), _REFERS),
     vma.VmaStartWrite: (("tree", READ), ("vma locks", WRITE)),
     vma.MmapRegion: _CHANGE,
     vma.SplitRegion: _CHANGE,

@@ -118,7 +118,7 @@ def replay(file: str, as_json: bool, how: How, **given: Any) -> int:
 @main.command()
 @click.argument("target", metavar="WORKLOAD|FILE")
 @click.option(
-    "--policies", default="classic,spf-v9,per-vma", show_default=True, help="With commas; the first is the base."
+    "--policies", default="classic,spf-v9,per-vma-6.15", show_default=True, help="With commas; the first is the base."
 )
 @scenario_options
 @output_options

@@ -13,7 +13,7 @@ from kactors.cli.draft import Draft, instead
 from kactors.cli.durations import Duration
 from kactors.engine.errors import UsageError
 from kactors.machines import machine_names
-from kactors.policies import BROKEN, POLICIES
+from kactors.policies import ALIASES, BROKEN, POLICIES
 from kactors.policies.ablation import WITHOUT
 from kactors.run import Machine
 from kactors.workloads import WORKLOADS
@@ -149,7 +149,7 @@ def policy_names(text: str) -> list[str]:
         if name in names[:place]:
             raise UsageError(f"--policies {text}: {name} is named twice")
     for name in names:
-        _check_name("policy", name, (*POLICIES, *BROKEN), f"--policies {text}")
+        _check_name("policy", name, (*POLICIES, *ALIASES, *BROKEN), f"--policies {text}")
     return names
 
 
@@ -157,7 +157,7 @@ def _check_names(scenario: Scenario, draft: Draft) -> None:
     """The loaders refuse unknown names as well, but do not know where they came from."""
     if scenario.workload == Replay.name and "file" not in scenario.options:
         raise UsageError("a recording needs its file: kactors replay FILE")
-    known = {"workload": tuple(WORKLOADS), "policy": (*POLICIES, *BROKEN), "machine": machine_names()}
+    known = {"workload": tuple(WORKLOADS), "policy": (*POLICIES, *ALIASES, *BROKEN), "machine": machine_names()}
     for kind, names in known.items():
         _check_name(kind, getattr(scenario, kind), names, draft.blame((kind,)))
 
@@ -166,7 +166,7 @@ def _check_name(kind: str, name: str, names: Sequence[str], blame: str) -> None:
     marks = {"policy": (":", ".py", WITHOUT), "machine": (".toml", "generic:"), "workload": ()}
     if name in names or any(mark in name for mark in marks[kind]):
         return  # known, or for its loader to judge: a file of the user's own, a policy without some checks
-    shown = [known for known in names if known not in BROKEN]
+    shown = [known for known in names if known not in BROKEN and known not in ALIASES]
     raise UsageError(f"{blame}: there is no {kind} {name}{instead(name, names, shown)}")
 
 

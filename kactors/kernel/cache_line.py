@@ -19,6 +19,11 @@ class CacheLine:
         self._sharers: set[int] = set()
         self._free_at_ns = 0
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any CPU has ever touched it."""
+        return self._owner >= 0 or bool(self._sharers)
+
     def write(self, now_ns: int, cpu: int, hold_ns: int = 0) -> int:
         """Return when an atomic operation of ``cpu`` on the line is done; others queue behind it and ``hold_ns``."""
         start_ns = max(self._free_at_ns, now_ns)

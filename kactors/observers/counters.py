@@ -81,8 +81,8 @@ class FaultCounters(Observer):
 
     @property
     def spf_aborts(self) -> int:
-        """Speculations given up, for whatever reason."""
-        return self._reasons.total()
+        """Speculations given up, for whatever reason, be it counted as an event each or in /proc/vmstat."""
+        return self._reasons.total() + self.vmstat["spf_abort"]
 
     def paths(self) -> dict[str, int]:
         """Return how many faults each path served."""

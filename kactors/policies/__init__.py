@@ -10,13 +10,31 @@ from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.policies.ablation import split_name, without
 from kactors.policies.broken import BROKEN
 from kactors.policies.classic import Classic
-from kactors.policies.per_vma import PerVma
+from kactors.policies.per_vma_6_4 import PerVma64
+from kactors.policies.per_vma_6_15 import PerVma615
+from kactors.policies.spf_2021 import Spf2021
 from kactors.policies.spf_v9 import SpfV9
 from kactors.user_file import class_from_file, names_a_file
 
-POLICIES: dict[str, type[FaultPolicy]] = {policy.name: policy for policy in (Classic, SpfV9, PerVma)}
+POLICIES: dict[str, type[FaultPolicy]] = {
+    policy.name: policy for policy in (Classic, SpfV9, Spf2021, PerVma64, PerVma615)
+}
+"""In the order of their years."""
 
-__all__ = ["BROKEN", "POLICIES", "FaultPath", "FaultPolicy", "find_policy", "load_policy", "policy_file", "without"]
+ALIASES: dict[str, str] = {"per-vma": PerVma615.name}
+"""Names that a policy had before: scenarios, logs and stores have them."""
+
+__all__ = [
+    "ALIASES",
+    "BROKEN",
+    "POLICIES",
+    "FaultPath",
+    "FaultPolicy",
+    "find_policy",
+    "load_policy",
+    "policy_file",
+    "without",
+]
 
 
 def load_policy(name: str, options: Mapping[str, Any] | None = None) -> FaultPolicy:
@@ -32,8 +50,8 @@ def find_policy(name: str) -> type[FaultPolicy]:
     """Return the policy class of that name.
 
     Args:
-        name: one of ours; the class of a user's file, as in ``path/mine.py:Mine``; or either without some of its
-            checks, as in ``spf-v9-without-pmd_check+trylock``.
+        name: one of ours, or one that it had before; the class of a user's file, as in ``path/mine.py:Mine``; or
+            either without some of its checks, as in ``spf-v9-without-pmd_check+trylock``.
 
     Raises:
         UsageError: no such policy, check, file or class.
@@ -44,7 +62,7 @@ def find_policy(name: str) -> type[FaultPolicy]:
     if policy_file(name) is not None:
         found: type[FaultPolicy] = class_from_file("--policy", name, FaultPolicy)
         return found
-    policy = POLICIES.get(name) or BROKEN.get(name)
+    policy = POLICIES.get(ALIASES.get(name, name)) or BROKEN.get(name)
     if policy is None:
         raise UsageError(
             f"--policy {name}: no such policy; there are {', '.join(POLICIES)}, and FILE.py:CLASS for your own"

@@ -5,9 +5,8 @@ The pseudo-code that the review mail wished for, and it runs.
 
 from __future__ import annotations
 
-import enum
 from contextlib import AbstractContextManager
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,18 +17,10 @@ from kactors.kernel.pte import allows
 from kactors.options import Options
 from kactors.policies import classic
 from kactors.policies.classic import fault_under_mmap_sem, finish_pte_fault, needs_page
+from kactors.policies.speculation import PTE_LOCK_TEXT, RETRY, PteLock, Retry, take_pte_lock
 from kactors.policies.spf_v9_checks import CHECKS
 from protocols.page_table import Pmd, PmdState
 from protocols.vma import VmaKind, VmaRead, VmaSnapshot
-
-
-class Retry(enum.Enum):
-    """VM_FAULT_RETRY: the classic path must serve the fault."""
-
-    RETRY = "retry"
-
-
-RETRY: Final = Retry.RETRY
 
 
 class SpfOptions(Options):
@@ -41,9 +32,7 @@ class SpfOptions(Options):
     page_tables: Literal["never", "speculative"] = Field(
         "never", description="speculative: where the PMD is none, a speculation installs a page table"
     )
-    pte_lock: Literal["trylock", "spin"] = Field(
-        "trylock", description="spin: wait for the PTE lock with irqs off, as the first versions did (B4)"
-    )
+    pte_lock: PteLock = Field("trylock", description=PTE_LOCK_TEXT)
 
 
 class SpfV9(FaultPolicy):
@@ -224,9 +213,7 @@ class SpfV9(FaultPolicy):
 
     async def take_pte_lock(self, cpu: FaultContext, table: int, address: int) -> int | None:
         """C12.iii: only if it is free."""
-        if self.options.pte_lock == "spin":
-            return await cpu.pte_lock(table, address)
-        return await cpu.pte_trylock(table, address)
+        return await take_pte_lock(cpu, self.options.pte_lock, table, address)
 
     async def last_vma_check(self, cpu: FaultContext, vma: VmaSnapshot) -> bool:
         """C12.iv: the same as the first, now that nobody can pass the lock."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from kactors.fault_policy import FaultPolicy
 from kactors.machines import load_machine, machine_names
-from kactors.policies import BROKEN, POLICIES
+from kactors.policies import ALIASES, BROKEN, POLICIES
 from kactors.report.tables import table
 from kactors.report.units import size
 from kactors.workloads import WORKLOADS
@@ -17,7 +17,7 @@ from kactors.workloads import WORKLOADS
 def catalogue() -> str:
     """Return what `kactors list` prints."""
     parts = [
-        ["Policies (--policy):", *_policies(POLICIES)],
+        ["Policies (--policy):", *_policies(POLICIES), *_aliases()],
         ["Broken policies, each without one protection, to see what it protects from:", *_policies(BROKEN)],
         ["Your own policy: --policy FILE.py:CLASS"],
         ["Options of policies (--set policy.KEY=VALUE) and defaults:", *_policy_options()],
@@ -31,6 +31,10 @@ def catalogue() -> str:
 def _policies(policies: Mapping[str, type[FaultPolicy]]) -> list[str]:
     rows = [[name, _first_line(policy.__doc__)] for name, policy in policies.items()]
     return table(("policy", "what it is"), rows, left=2)
+
+
+def _aliases() -> list[str]:
+    return [f"  {alias} is the older name of {name}" for alias, name in ALIASES.items()]
 
 
 def _checks() -> list[str]:

@@ -28,7 +28,8 @@ LEGEND = (
     "fast path: faults served without mmap_sem (spf or vma_lock); aborts: such attempts that were given up;\n"
     "transient peak: pages allocated and not yet mapped, at most at one moment; wasted: never mapped."
 )
-VMA_LOCK_ABORTS = ("vma_lock_abort", "vma_lock_miss", "vma_lock_retry")
+ABORTS = ("spf_abort", "vma_lock_abort", "vma_lock_miss", "vma_lock_retry")
+"""Of /proc/vmstat: what kernels count whose speculations have no perf event for each reason."""
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -55,7 +56,7 @@ def aborts(result: Result) -> int:
     """Return how many speculations or per-VMA attempts were given up."""
     counters = result.counters
     speculations = counters.faults - counters.spf - counters.residual
-    return speculations + sum(result.vmstat.get(name, 0) for name in VMA_LOCK_ABORTS)
+    return speculations + sum(result.vmstat.get(name, 0) for name in ABORTS)
 
 
 def _row(result: Result, first: Result) -> list[str]:

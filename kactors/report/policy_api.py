@@ -12,6 +12,7 @@ from kactors.context import KernelContext
 from kactors.execution import Execution
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import FaultPolicy
+from kactors.vma_context import VmaContext
 
 COMMAND = "python -m kactors.report.policy_api"
 PAGE = Path(__file__).parents[2] / "docs" / "policy-api.md"
@@ -29,6 +30,7 @@ or is the CPU's own affair.
 _PARTS: tuple[tuple[type[Any], str], ...] = (
     (FaultPolicy, "The policy: what to override"),
     (FaultContext, "On a CPU: `cpu` in `fault`"),
+    (VmaContext, "On a CPU: VMAs without mmap_sem"),
     (KernelContext, "On a CPU and in khugepaged: `context` in writers' hooks, `cpu` too"),
     (Execution, "Time and requests, everywhere"),
 )

@@ -15,7 +15,7 @@ def test_every_policy_has_its_row_and_the_same_seed(kactors):
     assert done.exit_code == 0, done.stderr
     assert done.stderr == ""
     results = json.loads(done.stdout)
-    assert [result["policy"] for result in results] == ["per-vma", "classic"]
+    assert [result["policy"] for result in results] == ["per-vma-6.15", "classic"]
     for result in results:
         scenario = Scenario(
             machine="small", options={"n": 1, "s": 4096}, until_ns=200_000, seed=5, policy=result["policy"]
@@ -26,7 +26,7 @@ def test_every_policy_has_its_row_and_the_same_seed(kactors):
 def test_the_table_is_printed_and_the_first_is_the_base(kactors):
     text = kactors("compare", "ebizzy", *TINY, "--until", "200us").stdout
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.split("\n\n")[1].splitlines()]
-    assert [row[0] for row in rows] == ["policy", "classic", "spf-v9", "per-vma"]
+    assert [row[0] for row in rows] == ["policy", "classic", "spf-v9", "per-vma-6.15"]
     assert "%" not in rows[1][2]
     assert re.fullmatch(r"[+-][0-9.]+ %", rows[2][2])
 

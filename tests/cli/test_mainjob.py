@@ -23,7 +23,9 @@ ONE_SIZE = (
     "-c",
     "import sys; from kactors import mainjob; mainjob.SIZES = mainjob.SIZES[:1]; sys.exit(mainjob.main(sys.argv[1:]))",
 )
-TITLE = b"replaying recordings/ebizzy-mTRp-t4.perf.txt.xz: classic, spf-v9, per-vma on zen4-vm-2, x86-vm-16, x86-80\n"
+TITLE = (
+    b"replaying recordings/ebizzy-mTRp-t4.perf.txt.xz: classic, spf-v9, per-vma-6.15 on zen4-vm-2, x86-vm-16, x86-80\n"
+)
 
 
 @pytest.fixture
@@ -45,14 +47,16 @@ def test_it_prints_a_table_and_three_sentences(short, capsys):
     assert mainjob.main(["--once"]) == 0
     out = capsys.readouterr().out
     title, window, _, header, *rest = out.splitlines()
-    assert title.startswith("replaying recordings/ebizzy-mTRp-t4.perf.txt.xz: classic, spf-v9, per-vma on zen4-vm-2,")
+    assert title.startswith(
+        "replaying recordings/ebizzy-mTRp-t4.perf.txt.xz: classic, spf-v9, per-vma-6.15 on zen4-vm-2,"
+    )
     assert (
         window == "the first 300 us on zen4-vm-2 (4 threads), 400 us on x86-vm-16 (32 threads) of virtual time, seed 1"
     )
     assert header.split()[:4] == ["CPUs", "policy", "steps/s", "gain"]
     names = [line.split()[:2] for line in rest[:6]]
     assert [names[0], names[3]] == [["2", "classic"], ["16", "classic"]]
-    assert [name[0] for place, name in enumerate(names) if place not in (0, 3)] == ["spf-v9", "per-vma"] * 2
+    assert [name[0] for place, name in enumerate(names) if place not in (0, 3)] == ["spf-v9", "per-vma-6.15"] * 2
     sentences = rest[-3:]
     assert [line.split()[0] for line in sentences] == ["Who", "Over-allocated:", "IPI"]
     assert mainjob.main(["--once"]) == 0
@@ -66,7 +70,7 @@ def test_its_runs_are_the_issues():
     assert sizes == [
         (cpus, threads, policy)
         for cpus, threads in ((2, 4), (16, 32), (80, 160))
-        for policy in ("classic", "spf-v9", "per-vma")
+        for policy in ("classic", "spf-v9", "per-vma-6.15")
     ]
     for place in (0, 3, 6):
         assert len({run.model_copy(update={"policy": ""}).model_dump_json() for run in runs[place : place + 3]}) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from kactors import Scenario, run
 from kactors.engine.errors import UsageError
-from kactors.policies import BROKEN, POLICIES, find_policy, load_policy, policy_file
+from kactors.policies import ALIASES, BROKEN, POLICIES, find_policy, load_policy, policy_file
 from kactors.workloads import Program
 
 OWN = '''
@@ -48,8 +48,16 @@ def test_every_policy_is_known_by_its_own_name(name):
     assert load_policy(name).name == name
 
 
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_older_name_is_still_one(alias, name):
+    assert alias not in POLICIES
+    assert find_policy(alias) is POLICIES[name]
+    assert find_policy(f"{alias}-without-pte_same").name == f"{name}-without-pte_same"
+    assert run(Scenario(machine="small", policy=alias), workload=Program([])).policy == name
+
+
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match=r"no such policy; there are classic, spf-v9, per-vma"):
+    with pytest.raises(UsageError, match=f"no such policy; there are {', '.join(POLICIES)}, and FILE"):
         load_policy("clasic")
 
 

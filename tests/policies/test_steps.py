@@ -5,53 +5,12 @@ What is said to whom, in this order, is the protocol (the letters are its steps)
 
 import pytest
 
-from kactors.engine.observer import Observer
 from protocols.tracepoints import CollapseDone, IrqDisable
 from protocols.vma import VmaKind
-from tests.accounting import assert_settled
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
+from tests.policies.steps import START_NS, Requests, asked, late_write, with_history, with_zero_page
 
-START_NS = 100_000
 MS = 1_000_000
-
-
-class Requests(Observer):
-    """What one client asks of the servers, as (ns since the first, request)."""
-
-    def __init__(self, client, from_ns):
-        self._client = client
-        self._from_ns = from_ns
-        self.all = []
-
-    def deliveries(self):
-        return self._hear
-
-    def _hear(self, event):
-        if event[2].name == self._client and event[1].name != self._client and event[0] >= self._from_ns:
-            self.all.append((event[0] - self._from_ns, type(event[4]).__name__))
-
-
-async def with_history(thread):
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
-
-
-async def with_zero_page(thread):
-    await with_history(thread)
-    await thread.touch(BASE, write=False)
-
-
-async def late_write(thread):
-    await wait_until(thread, START_NS)
-    await thread.touch(BASE)
-
-
-def asked(policy, set_up):
-    """Return what a write to the first page asks, from the walk that faults to the end of the fault."""
-    requests = Requests("cpu0", START_NS)
-    machine, _ = played(late_write, policy=policy, set_up=set_up, observers=[requests])
-    assert_settled(machine)
-    return requests.all
 
 
 CLASSIC = [

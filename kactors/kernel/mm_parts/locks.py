@@ -20,8 +20,10 @@ from protocols.mmap_sem import (
     DownRead,
     DownWrite,
     MmapSemReleased,
+    MmapSeq,
     OwnerRuns,
     OwnerSleeps,
+    ReadMmapSeq,
     RetryWrite,
     SpinningTooLong,
     StopSpinning,
@@ -59,6 +61,7 @@ class MmapSem(Part):
         )
         self._rwsem = Rwsem(rules)
         self._line = CacheLine(machine)
+        self._seq_line = CacheLine(machine)
         self._idles = idles
         self._armed_ns = NEVER
 
@@ -75,6 +78,7 @@ class MmapSem(Part):
             DowngradeWrite: self._downgrade,
             OwnerSleeps: self._owner_sleeps,
             OwnerRuns: self._owner_runs,
+            ReadMmapSeq: self._read_seq,
         }
 
     def holder(self, who: Who) -> Holder | None:
@@ -89,6 +93,19 @@ class MmapSem(Part):
     def must_hold(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """lockdep_assert_held: the client does what needs mmap_sem."""
         tell_needed(self.mm.engine, self.mm, MMAP_SEM, (client, tag), act, write=write)
+
+    @property
+    def sequence(self) -> int:
+        """mmap_seq of the SPF of 2021 (I1): odd while a writer holds the lock, and never the same for two of them."""
+        return 2 * self.mm.lock_sequence + (self._rwsem.writer is not None)
+
+    def _read_seq(self, _: ReadMmapSeq, client: Any, tag: int) -> None:
+        done_ns = self._seq_line.read(self.now_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, MmapSeq(sequence=self.sequence))
+
+    def _count_seq(self, at_ns: int, cpu: int) -> int:
+        """Return when a writer has moved mmap_seq; where nobody ever read it, the kernel has none."""
+        return self._seq_line.write(at_ns, cpu) if self._seq_line.in_use else at_ns
 
     def _down_read(self, _: DownRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
@@ -126,7 +143,7 @@ class MmapSem(Part):
         self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns) if owns else [])
 
     def _up_write(self, _: UpWrite, client: Any, tag: int) -> None:
-        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id), client.cpu_id)
         actions: list[Action] = []
         if self._ends(client, tag, write=True):
             self._end_hold(done_ns)
@@ -134,7 +151,7 @@ class MmapSem(Part):
         self._release(done_ns, client, tag, actions)
 
     def _downgrade(self, _: DowngradeWrite, client: Any, tag: int) -> None:
-        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id), client.cpu_id)
         actions: list[Action] = []
         if self._ends(client, tag, write=True):
             self._end_hold(done_ns)
@@ -170,6 +187,8 @@ class MmapSem(Part):
 
     def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict, *, write: bool) -> None:
         """Reply now, unless the writer spins: his answer comes with the release."""
+        if verdict is Verdict.ACQUIRED and write:
+            at_ns = self._count_seq(at_ns, client.cpu_id)
         if verdict is Verdict.ACQUIRED and self.mm.engine.listens(LockAcquired):
             self._tell_acquired(client, tag, write=write)
         if verdict is not Verdict.SPIN:
@@ -193,7 +212,7 @@ class MmapSem(Part):
                 # A spinner gets it as a writer, a sleeper as a reader.
                 self._tell_acquired(client, tag, write=verdict is Verdict.ACQUIRED)
             if verdict is Verdict.ACQUIRED:
-                when_ns = self._line.write(at_ns, client.cpu_id)
+                when_ns = self._count_seq(self._line.write(at_ns, client.cpu_id), client.cpu_id)
             elif verdict in WAKE_UPS:
                 # try_to_wake_up runs on the releasing CPU, one sleeper after the other.
                 woken += 1

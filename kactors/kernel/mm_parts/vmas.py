@@ -1,4 +1,4 @@
-"""VMAs: look-ups, references, sequence counts and per-VMA locks; tree changes are in region.py."""
+"""VMAs: look-ups, references and sequence counts; tree changes are in region.py, per-VMA locks in vma_locks.py."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from kactors.kernel.mm_parts.region import Regions
+from kactors.kernel.mm_parts.vma_locks import VmaLocks
 from kactors.kernel.vma_tree import Vma, VmaTree
 from protocols.base import Message
-from protocols.scheduling import GRANTED, MUST_SLEEP
 from protocols.tracepoints import LockAcquired, LockNeeded, VmaTouched
 from protocols.vma import (
     NO_VMA,
-    VMA_WRITE_LOCKED,
+    VMA_ATOMIC_DONE,
     AnonVmaPrepare,
+    CopyVma,
     FindVma,
     GetVma,
     PutVma,
     ReadSequence,
     ReadVma,
     SetVmaFlags,
-    VmaEndRead,
+    VmaAtomic,
     VmaFound,
     VmaRead,
-    VmaReadLocked,
     VmaSequence,
-    VmaStartRead,
-    VmaStartWrite,
     VmaWalked,
     VmWriteBegin,
     VmWriteEnd,
@@ -50,7 +48,7 @@ class Vmas(Part):
         self._by_id: dict[int, Vma] = {}
         self._lines: dict[int, CacheLine] = {}
         self._rb_line = CacheLine(mm.machine)
-        self._writers: list[tuple[Who, list[Vma]]] = []
+        self._locks = VmaLocks(self)
         self._regions = Regions(self)
         self._postponed: list[tuple[GetVma, Any, int]] = []
 
@@ -67,18 +65,16 @@ class Vmas(Part):
             VmWriteEnd: self._count_sequence,
             SetVmaFlags: self._set_flags,
             WalkVmas: self._walk,
-            VmaStartRead: self._start_read,
-            VmaEndRead: self._end_read,
-            VmaStartWrite: self._start_write,
+            CopyVma: self._copy,
+            VmaAtomic: self._atomic,
+            **self._locks.handlers(),
             **self._regions.handlers(),
         }
 
     def holder(self, who: Who) -> Holder | None:
         """Name what keeps ``who`` waiting: the readers of a VMA, or a tree change."""
-        for writer, vmas in self._writers:
-            if writer == who:
-                busy = next(vma for vma in vmas if vma.readers)
-                return Holder(f"vma {busy.vma_id} (read-locked)", ("its readers",), 0, "have not released it")
+        if (readers := self._locks.holder(who)) is not None:
+            return readers
         if any((client, tag) == who for _, client, tag in self._postponed):
             return Holder("mm_rb_lock (held for write)", (self.mm.name,), 0, "a tree change is not complete")
         return None
@@ -97,24 +93,26 @@ class Vmas(Part):
     def drop(self, vma: Vma) -> None:
         """Drop one reference; the last one frees the area."""
         vma.references -= 1
-        self._free_unused(vma)
+        self.free_unused(vma)
 
-    def _free_unused(self, vma: Vma) -> None:
+    def free_unused(self, vma: Vma) -> None:
         """Free an area that neither a reference nor a reader keeps."""
         if vma.references == 0 and vma.readers == 0:
             del self._by_id[vma.vma_id]
             del self._lines[vma.vma_id]
+            self._locks.forget(vma)
 
-    def lock_for_write(self, vmas: list[Vma], who: Who, *, wait: bool = True) -> bool:
+    def known(self, vma_id: int) -> Vma | None:
+        """Return the area if it has not been freed."""
+        return self._by_id.get(vma_id)
+
+    def line(self, vma: Vma) -> CacheLine:
+        """Return the cache line of an area's own words."""
+        return self._lines[vma.vma_id]
+
+    def lock_for_write(self, vmas: list[Vma], who: Who) -> bool:
         """vma_start_write on each: False when readers are inside; ``who`` is woken once they are gone."""
-        for vma in vmas:
-            if vma.locked_at != self.mm.lock_sequence:  # else it is ours already: who reads it is about to leave
-                vma.locked_at = self.mm.lock_sequence
-                vma.writer_waits = wait and vma.readers > 0
-        if any(vma.writer_waits for vma in vmas):
-            self._writers.append((who, vmas))
-            return False
-        return True
+        return self._locks.lock_for_write(vmas, who)
 
     def replay_postponed(self) -> None:
         """mm_rb_lock is free again: serve the look-ups that waited for it."""
@@ -122,7 +120,7 @@ class Vmas(Part):
         for message, client, tag in waiting:
             self._get_vma(message, client, tag)
 
-    def _used(self, vma_id: int, message: Message, client: Any) -> Vma | None:
+    def used(self, vma_id: int, message: Message, client: Any) -> Vma | None:
         """Return the area; None, and the observers are told, when it has been freed."""
         vma = self._by_id.get(vma_id)
         if vma is None and self.mm.engine.listens(VmaTouched):
@@ -132,7 +130,7 @@ class Vmas(Part):
 
     def _written(self, vma_id: int, message: Message, client: Any) -> Vma | None:
         """As ``_used``, by somebody who writes a word of it: its cache line goes to him."""
-        vma = self._used(vma_id, message, client)
+        vma = self.used(vma_id, message, client)
         if vma is not None:
             self._lines[vma_id].write(self.now_ns, client.cpu_id)
         return vma
@@ -167,13 +165,13 @@ class Vmas(Part):
 
     def _put_vma(self, message: PutVma, client: Any, tag: int) -> None:
         del tag
-        vma = self._used(message.vma_id, message, client)
+        vma = self.used(message.vma_id, message, client)
         if vma is not None:
             self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
             self.drop(vma)
 
     def _read_sequence(self, message: ReadSequence, client: Any, tag: int) -> None:
-        vma = self._used(message.vma_id, message, client)
+        vma = self.used(message.vma_id, message, client)
         if vma is None:
             self.mm.reply(self.now_ns, client, tag, VmaSequence(sequence=0, attached=False))
             return
@@ -181,7 +179,7 @@ class Vmas(Part):
         self.mm.reply(done_ns, client, tag, VmaSequence(sequence=vma.sequence, attached=vma.attached))
 
     def _read_vma(self, message: ReadVma, client: Any, tag: int) -> None:
-        vma = self._used(message.vma_id, message, client)
+        vma = self.used(message.vma_id, message, client)
         if vma is None:
             self.mm.reply(self.now_ns, client, tag, VmaRead(vma=Vma(message.vma_id, 0, 0).snapshot(), attached=False))
             return
@@ -217,42 +215,16 @@ class Vmas(Part):
         done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id) if writer else walked_ns
         self.mm.reply(done_ns, client, tag, VmaWalked(vma=vma.snapshot(), writer=writer))
 
-    def _start_read(self, message: VmaStartRead, client: Any, tag: int) -> None:
-        vma = self._by_id.get(message.vma_id)
-        if vma is None or not vma.attached:
-            # Freed, or about to be. SLAB_TYPESAFE_BY_RCU: the count may be read even so, and is 0.
-            self.mm.reply(self.now_ns, client, tag, VmaReadLocked(vma=None, writer=False))
-        elif vma.writer_waits:
-            done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
-            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=None, writer=True))
-        else:
-            vma.readers += 1
-            done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
-            writer = vma.locked_at == self.mm.lock_sequence
-            self.mm.reply(done_ns, client, tag, VmaReadLocked(vma=vma.snapshot(), writer=writer))
-
-    def _end_read(self, message: VmaEndRead, client: Any, tag: int) -> None:
-        del tag
-        vma = self._used(message.vma_id, message, client)
+    def _copy(self, message: CopyVma, client: Any, tag: int) -> None:
+        vma = self.tree.find(message.address)
+        walked_ns = self.now_ns + self.machine.find_vma_ns
         if vma is None:
+            self.mm.reply(walked_ns, client, tag, NO_VMA)
             return
-        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
-        vma.readers -= 1
-        if vma.readers == 0 and vma.writer_waits:
-            vma.writer_waits = False
-            self._wake_writers(done_ns + self.machine.wake_ns)
-        self._free_unused(vma)
+        done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
 
-    def _wake_writers(self, at_ns: int) -> None:
-        for entry in list(self._writers):
-            (client, tag), vmas = entry
-            if not any(vma.readers for vma in vmas):
-                self._writers.remove(entry)
-                self.mm.reply(at_ns, client, tag, GRANTED)
-
-    def _start_write(self, message: VmaStartWrite, client: Any, tag: int) -> None:
-        vmas = self.tree.overlapping(message.start, message.end)
-        if self.lock_for_write(vmas, (client, tag), wait=message.wait):
-            self.mm.reply(self.now_ns + self.machine.atomic_ns * len(vmas), client, tag, VMA_WRITE_LOCKED)
-        else:
-            self.mm.reply(self.now_ns, client, tag, MUST_SLEEP)
+    def _atomic(self, message: VmaAtomic, client: Any, tag: int) -> None:
+        line = self._lines.get(message.vma_id)
+        done_ns = line.write(self.now_ns, client.cpu_id) if line is not None else self.now_ns
+        self.mm.reply(done_ns, client, tag, VMA_ATOMIC_DONE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kactors.policies.broken.base import Broken
-from kactors.policies.per_vma import PerVma
+from kactors.policies.per_vma_6_15 import PerVma615
 
 
-class NoLockSequenceRecheck(Broken, PerVma):
+class NoLockSequenceRecheck(Broken, PerVma615):
     """Does not look at vm_lock_seq again once it is counted as a reader (H1, H7).
 
     A writer that has drained the readers before goes on writing: khugepaged has cleared the PMD, and the fault hangs a
@@ -20,7 +20,7 @@ class NoLockSequenceRecheck(Broken, PerVma):
     caught_by: ClassVar[str | None] = "pmd_populated_under_collapse"
 
 
-class NoLockedBounds(Broken, PerVma):
+class NoLockedBounds(Broken, PerVma615):
     """Does not ask whether the area that it has locked still holds the address (H2).
 
     Between the RCU walk and the lock munmap splits the area and is done. Caught by pte_in_unmapped_area.
@@ -31,7 +31,7 @@ class NoLockedBounds(Broken, PerVma):
     caught_by: ClassVar[str | None] = "pte_in_unmapped_area"
 
 
-class NoDrain(Broken, PerVma):
+class NoDrain(Broken, PerVma615):
     """Writers lock a VMA without waiting for the faults inside (H5, H8).
 
     One of them finds the PMD that khugepaged has cleared and hangs a page table there, or sets its PTE in the old one.
@@ -43,7 +43,7 @@ class NoDrain(Broken, PerVma):
     caught_by: ClassVar[str | None] = "pmd_populated_under_collapse"
 
 
-class NoCollapseLock(Broken, PerVma):
+class NoCollapseLock(Broken, PerVma615):
     """khugepaged does not write-lock the VMA (E3), and faults go on during the collapse.
 
     Caught by pmd_populated_under_collapse.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from kactors.policies.broken.base import Broken
 from kactors.policies.classic import Classic
-from kactors.policies.per_vma import PerVma
+from kactors.policies.per_vma_6_15 import PerVma615
 from kactors.policies.spf_v9 import SpfV9
 
 
@@ -32,7 +32,7 @@ class ClassicNoPteRecheck(Broken, Classic):
     caught_by: ClassVar[str | None] = "page_accounting"
 
 
-class PerVmaNoPteRecheck(Broken, PerVma):
+class PerVmaNoPteRecheck(Broken, PerVma615):
     """Per-VMA locks without A10: neither does a read-locked VMA. Caught by store_lost."""
 
     name: ClassVar[str] = "broken-per-vma-no-pte-recheck"

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from kactors.context import KernelContext
 from kactors.fault_context import FaultContext
 from kactors.fault_policy import WRITER_CHECKS, Check, FaultPath, FaultPolicy
 from kactors.policies.classic import PTE_SAME, access_permitted, classic_fault, handle_mm_fault, pte_same
+from kactors.policies.dropped import no, no_hook
 from kactors.policies.file_faults import lacks_anon_vma
 from protocols.vma import VmaKind, VmaReadLocked, VmaSnapshot
 
 
-def no(_policy: Any, *_: Any) -> bool:
-    """A question to the locked VMA that is not asked."""
-    return False
-
-
-async def not_locked(_policy: Any, _context: KernelContext, _vma: VmaSnapshot) -> None:
-    """No vma_start_write: faults go on in the VMA."""
-
-
-class PerVma(FaultPolicy):
+class PerVma615(FaultPolicy):
     """Lock the VMA for reading instead of the mm; the ordinary fault code runs under it."""
 
-    name: ClassVar[str] = "per-vma"
+    name: ClassVar[str] = "per-vma-6.15"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("lock_sequence_recheck", "H1, H7", "does a writer own the VMA, now that it is counted", {"owned": no}),
         Check("locked_bounds", "H2", "does the VMA still hold the address, now that it is locked", {"moved": no}),
         Check("wait_for_readers", "H5, H8", "a writer waits for the faults inside", {"waits_for_readers": False}),
-        Check("mprotect_start_write", "D4", "changing flags write-locks the VMA", {"write_begin": not_locked}),
-        Check("collapse_start_write", "E3", "a collapse write-locks the VMA", {"collapse_begin": not_locked}),
+        Check("mprotect_start_write", "D4", "changing flags write-locks the VMA", {"write_begin": no_hook}),
+        Check("collapse_start_write", "E3", "a collapse write-locks the VMA", {"collapse_begin": no_hook}),
         PTE_SAME,
         *WRITER_CHECKS,
     )
