@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
-from kactors.kernel.cached_pages import BEFORE_PFN, CachedPage, CachedPages, File
+from kactors.kernel.cached_pages import CachedPage, CachedPages, File
 from kactors.kernel.lockdep import PAGE_LOCK, tell_acquired, tell_needed, tell_released
 from protocols.base import Message
 from protocols.machine import Machine
@@ -43,6 +43,7 @@ from protocols.page_cache import (
 )
 from protocols.roles import heard_by, said_by
 from protocols.scheduling import MUST_SLEEP, RETRY
+from protocols.set_up import FILE_SET_UP, FilePagesFound, MappingSetUp, SetUpFile, SetUpMapping
 from protocols.tracepoints import MmFilemapAddToPageCache, VmEvent
 
 
@@ -77,11 +78,13 @@ class PageCache(Server):
             PutPage: self._put,
             PageMkwrite: self._mkwrite,
             SetPageDirty: self._set_dirty,
+            SetUpFile: self._set_up,
+            SetUpMapping: self._set_up_mapping,
         }
 
     def frames(self) -> frozenset[int]:
         """Return the frames of the zone that it holds, for reports after a run."""
-        return frozenset(page.pfn for page in self._pages if page.pfn < BEFORE_PFN)
+        return self._pages.zone_frames()
 
     def holder(self, client: Actor, tag: int) -> Holder | None:
         """Name the owner of the page lock that the client waits for."""
@@ -98,8 +101,25 @@ class PageCache(Server):
         file = self._pages.open(message.filesystem, cached=message.cached)
         self.reply(self.engine.now_ns, client, tag, FileOpened(file=file.number))
 
+    def _set_up(self, message: SetUpFile, client: Any, tag: int) -> None:
+        self._pages.file(message.file).found = message.pfns
+        if self.engine.listens(FilePagesFound):
+            self.engine.emit(self.engine.now_ns, self, FilePagesFound(file=message.file, pfns=message.pfns))
+        self.reply(self.engine.now_ns, client, tag, FILE_SET_UP)
+
+    def _set_up_mapping(self, message: SetUpMapping, client: Any, tag: int) -> None:
+        file = self._pages.file(message.file)
+        for index in range(message.count):
+            page = self._pages.look_up(file, index)
+            if page is None:
+                raise AssertionError(f"file {file.number} does not begin with page {index}")
+            page.references += 1
+            page.mapcount += 1
+            page.dirty = True
+        self.reply(self.engine.now_ns, client, tag, MappingSetUp(pfns=file.found[: message.count]))
+
     def _look_up(self, file: File, index: int) -> CachedPage | None:
-        page = file.pages.get(index)
+        page = self._pages.look_up(file, index)
         if page is None and file.cached:
             page = self._pages.add_from_before(file, index)
             self._tell_added(page, index)
@@ -141,7 +161,7 @@ class PageCache(Server):
         file = self._pages.file(message.file)
         hold_ns = self._machine.page_cache_insert_ns
         done_ns = file.tree_line.write(self.engine.now_ns, client.cpu_id, hold_ns=hold_ns)
-        if message.index in file.pages:
+        if self._look_up(file, message.index) is not None:
             self.reply(done_ns, client, tag, PageFound(pfn=-1, mkwrite=file.mkwrite))
             return
         page = self._pages.add(file, message.index, message.pfn)

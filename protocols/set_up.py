@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.base import Address, Message, PageCount, Pfn, PteIndex
+from protocols.base import Address, FileId, Message, PageCount, Pfn, PteIndex, Tracepoint
 
 
 class SetUpPages(Message, sender=("cpu",), receiver=("allocator",), reply=("PagesSetUp",)):
@@ -44,4 +44,36 @@ class SetUpPtes(Message, sender=("mm",), receiver=("ptl",)):
     pfns: tuple[Pfn, ...]
 
 
+class SetUpFile(Message, sender=("cpu",), receiver=("page_cache",), reply=("FileSetUp",)):
+    """Let ``pfns`` be the first pages of a file that has none yet, clean."""
+
+    file: FileId
+    pfns: tuple[Pfn, ...]
+
+
+class FileSetUp(Message, sender=("page_cache",), receiver=("cpu",)):
+    """Done."""
+
+
+class SetUpMapping(Message, sender=("cpu",), receiver=("page_cache",), reply=("MappingSetUp",)):
+    """The first ``count`` pages of a file, which has them, are about to be mapped once more, written and dirty."""
+
+    file: FileId
+    count: PageCount
+
+
+class MappingSetUp(Message, sender=("page_cache",), receiver=("cpu",)):
+    """Their frames."""
+
+    pfns: tuple[Pfn, ...]
+
+
+class FilePagesFound(Tracepoint, sender=("page_cache",)):
+    """A run begins with these frames in a file: nobody has added them to the page cache."""
+
+    file: FileId
+    pfns: tuple[Pfn, ...]
+
+
+FILE_SET_UP: Final = FileSetUp()
 AREA_SET_UP: Final = AreaSetUp(unused=())

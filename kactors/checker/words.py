@@ -136,6 +136,8 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     scheduling.Dispatch: "schedule: picks a thread",
     scheduling.StartThread: "clone: starts thread {thread}",
     set_up.SetUpPages: "begins with {count} frames",
+    set_up.SetUpFile: lambda said: f"begins with a file of {len(said.pfns)} pages",
+    set_up.SetUpMapping: "begins with {count} pages of file {file} mapped",
     set_up.SetUpArea: lambda said: f"begins with pages from {said.address:#x} on: pfns {_list(said.pfns)}",
     host.StealCpu: "the hypervisor takes the vCPU away",
     host.MmUsers: "mm_users = {mm_users}",
@@ -198,6 +200,8 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     allocation.MemoryMoves: "{takes} ns",
     set_up.PagesSetUp: lambda said: f"pfns {_list(said.pfns)}" if said.pfns else "not so many",
     set_up.AreaSetUp: "",
+    set_up.FileSetUp: "",
+    set_up.MappingSetUp: "",
     allocation.OomHandled: lambda said: "killed" if said.killed else "nobody killed",
 }
 """What comes of a request."""

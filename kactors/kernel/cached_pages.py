@@ -48,7 +48,8 @@ class File:
 
     Attributes:
         cached: a page that is in no frame yet was in memory before the run.
-        pages: by index.
+        pages: by index, those that have been looked up or added.
+        found: the frames of the pages that the run began with, from index 0 on.
         tree_line: the i_pages lock.
         mkwrite_line: what page_mkwrite takes for reading (ext4: i_mmap_sem).
     """
@@ -59,6 +60,7 @@ class File:
     tree_line: CacheLine
     mkwrite_line: CacheLine
     pages: dict[int, CachedPage] = field(default_factory=dict)
+    found: tuple[int, ...] = ()
 
     @property
     def mkwrite(self) -> bool:
@@ -99,6 +101,18 @@ class CachedPages:
         """Give a page that was there before the run a frame of its own, outside the zone."""
         self._before += 1
         return self.add(file, index, BEFORE_PFN + self._before)
+
+    def look_up(self, file: File, index: int) -> CachedPage | None:
+        """Return the page at an index; None: a hole."""
+        page = file.pages.get(index)
+        if page is None and index < len(file.found):
+            page = self.add(file, index, file.found[index])
+        return page
+
+    def zone_frames(self) -> frozenset[int]:
+        """Return the frames of the zone that files hold."""
+        begun = (pfn for file in self._files for pfn in file.found)
+        return frozenset(begun) | {pfn for pfn in self._frames if pfn < BEFORE_PFN}
 
     def of_frame(self, pfn: int) -> CachedPage | None:
         """Return the page that a frame holds; None: it is no file's (PageAnon, or free)."""

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from kactors.cpu import Cpu
-from protocols.set_up import AreaSetUp, PagesSetUp, SetUpArea, SetUpPages
+from protocols.set_up import (
+    AreaSetUp,
+    MappingSetUp,
+    PagesSetUp,
+    SetUpArea,
+    SetUpFile,
+    SetUpMapping,
+    SetUpPages,
+)
 from protocols.tracepoints import FrameTaken
 
 
@@ -13,15 +21,49 @@ async def populate(cpu: Cpu, start: int, end: int) -> bool:
     pages = (end - start) >> machine.page_shift
     if not pages:
         return True
-    tables = (end - 1) // machine.pmd_size - start // machine.pmd_size + 1
-    taken: PagesSetUp = await cpu.ask(cpu.directory.allocator, SetUpPages(count=pages + tables))
-    if not taken.pfns:
-        return False
+    tables = _tables(cpu, start, end)
+    taken = await _take(cpu, pages + tables, noted=tables)
+    if taken:
+        await _map(cpu, start, taken[tables:], taken[:tables])
+    return bool(taken)
+
+
+async def fill_file(cpu: Cpu, file: int, pages: int) -> bool:
+    """Have the first pages of a file in the page cache, which holds none of it yet; False: too little memory."""
+    taken = await _take(cpu, pages, noted=0)
+    if taken:
+        await cpu.ask(cpu.directory.page_cache, SetUpFile(file=file, pfns=taken))
+    return bool(taken)
+
+
+async def map_file(cpu: Cpu, start: int, end: int, file: int) -> bool:
+    """Have the first pages of a filled file mapped, and written, at [start, end); False: too little memory."""
+    pages = (end - start) >> cpu.machine.page_shift
+    if not pages:
+        return True
+    tables = _tables(cpu, start, end)
+    taken = await _take(cpu, tables, noted=tables)
+    if taken:
+        mapped: MappingSetUp = await cpu.ask(cpu.directory.page_cache, SetUpMapping(file=file, count=pages))
+        await _map(cpu, start, mapped.pfns, taken)
+    return bool(taken)
+
+
+def _tables(cpu: Cpu, start: int, end: int) -> int:
+    """Return how many page tables cover a range."""
+    return (end - 1) // cpu.machine.pmd_size - start // cpu.machine.pmd_size + 1
+
+
+async def _take(cpu: Cpu, count: int, *, noted: int) -> tuple[int, ...]:
+    """Take frames, or none; the first ``noted`` are told as taken, of the others those tell who get them."""
+    taken: PagesSetUp = await cpu.ask(cpu.directory.allocator, SetUpPages(count=count))
     if cpu.engine.listens(FrameTaken):
-        for pfn in taken.pfns[:tables]:
+        for pfn in taken.pfns[:noted]:
             cpu.note(FrameTaken(pfn=pfn, order=0))
-    request = SetUpArea(address=start, pfns=taken.pfns[tables:], tables=taken.pfns[:tables])
-    done: AreaSetUp = await cpu.ask(cpu.directory.mm, request)
+    return taken.pfns
+
+
+async def _map(cpu: Cpu, start: int, pfns: tuple[int, ...], tables: tuple[int, ...]) -> None:
+    done: AreaSetUp = await cpu.ask(cpu.directory.mm, SetUpArea(address=start, pfns=pfns, tables=tables))
     for pfn in done.unused:
         await cpu.put_page(pfn)
-    return True

@@ -217,6 +217,17 @@ class UserThread:
         """
         return await set_up.populate(self.cpu, address, address + self._pages(length))
 
+    async def begin_with_file(self, file: int, length: int) -> bool:
+        """Have the first ``length`` bytes of a new file in the page cache, as a run's beginning: no time passes.
+
+        False: there is too little memory, nothing is done.
+        """
+        return await set_up.fill_file(self.cpu, file, self._pages(length) // self.page_size)
+
+    async def begin_with_mapping(self, address: int, length: int, file: int) -> bool:
+        """As ``begin_with_pages``, in a shared area of a file, from its beginning on, that is filled already."""
+        return await set_up.map_file(self.cpu, address, address + self._pages(length), file)
+
     def _pages(self, length: int) -> int:
         return -(-length // self.page_size) * self.page_size
 

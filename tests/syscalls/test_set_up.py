@@ -3,6 +3,7 @@
 import pytest
 
 from protocols.tracepoints import PageFaultUser, PagesFound
+from protocols.vma import MappedFile
 from tests.accounting import assert_settled
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played
 
@@ -82,3 +83,58 @@ def test_what_does_not_fit_is_not_begun():
     assert took == [False, 0]
     assert heard.of(PagesFound) == []
     assert machine.system.account_pages().mapped == 0
+
+
+def file_begun(pages, *, mapped=0, after=None):
+    """One thread begins with a file, and with its first ``mapped`` pages mapped; return machine, hearing, (done, ns)."""
+    heard = Heard(PageFaultUser)
+    took = []
+
+    async def work(thread):
+        file = await thread.open_file()
+        await thread.mmap(2 * PMD, address=BASE, file=MappedFile(file=file, offset=0, shared=True))
+        began_ns = thread.cpu.clock_ns
+        took.append(await thread.begin_with_file(file, pages * PAGE))
+        if mapped:
+            took.append(await thread.begin_with_mapping(BASE, mapped * PAGE, file))
+        took.append(thread.cpu.clock_ns - began_ns)
+        if after is not None:
+            await after(thread)
+
+    machine, _ = played(work, observers=[heard])
+    assert_settled(machine)
+    return machine, heard, took
+
+
+def test_a_file_may_be_there_from_the_beginning_at_no_cost():
+    async def touch(thread):
+        for page in (0, 599, 600):
+            await thread.touch(BASE + page * PAGE)
+
+    machine, heard, took = file_begun(600, after=touch)
+    assert took == [True, 0]
+    account = machine.system.account_pages()
+    assert (account.file_pages, account.mapped, account.free + account.per_cpu) == (601, 0, account.total - 603)
+    assert len(heard.all) == 3
+
+
+@pytest.mark.parametrize("unmapped", [0, 600])
+def test_a_files_first_pages_may_be_mapped_and_dirty_from_the_beginning(unmapped):
+    async def go_on(thread):
+        for page in (0, 549, 550):
+            await thread.touch(BASE + page * PAGE)
+        await thread.munmap(BASE, unmapped * PAGE)
+
+    machine, heard, took = file_begun(600, mapped=550, after=go_on)
+    assert took == [True, True, 0]
+    assert [fault.address for fault in heard.of(PageFaultUser)] == [BASE + 550 * PAGE]
+    pages = machine.system.page_cache._pages
+    assert [pages.file(0).pages[index].dirty for index in (0, 549)] == [True, True]
+    assert pages.file(0).pages[549].mapcount == (0 if unmapped else 1)
+    assert machine.system.account_pages().file_pages == 600
+
+
+def test_a_file_that_does_not_fit_is_not_begun():
+    machine, _, took = file_begun((64 << 20) // PAGE)
+    assert took == [False, 0]
+    assert machine.system.account_pages().file_pages == 0

@@ -9,6 +9,7 @@ from kactors.engine.observer import Finding, Hearing
 from kactors.kernel.pte import ZERO_PFN
 from kactors.observers.properties.base import Property
 from protocols.base import Tracepoint
+from protocols.set_up import FilePagesFound
 from protocols.tracepoints import (
     FramePutBack,
     FrameTaken,
@@ -62,6 +63,7 @@ class PageAccounting(Property):
             MmPageFree: self._freed,
             FramePutBack: self._freed,
             MmFilemapAddToPageCache: self._added_to_page_cache,
+            FilePagesFound: self._found_in_file,
             TableMade: self._table_made,
             TableDestroyed: self._table_destroyed,
             UserStore: self._used,
@@ -106,7 +108,8 @@ class PageAccounting(Property):
 
     def _found(self, at_ns: int, who: str, found: PagesFound) -> Finding:
         for vpn, pfn in enumerate(found.pfns, found.first):
-            finding = self._take(pfn, (who, "begins with it at page", vpn), at_ns)
+            hands = (who, "begins with it at page", vpn)
+            finding = None if pfn in self._files else self._take(pfn, hands, at_ns)
             finding = finding or self._map(pfn, vpn, f"{who} begins with", at_ns)
             if finding is not None:
                 return finding
@@ -145,6 +148,14 @@ class PageAccounting(Property):
         if not where:
             return None
         return self.violated(f"{who} puts frame {added.pfn} into file {added.file} at {at_ns} ns, but {where}")
+
+    def _found_in_file(self, at_ns: int, who: str, found: FilePagesFound) -> Finding:
+        for pfn in found.pfns:
+            where = self._where(pfn)
+            if where:
+                return self.violated(f"{who} begins with frame {pfn} in file {found.file} at {at_ns} ns, but {where}")
+            self._files[pfn] = found.file
+        return None
 
     def _table_made(self, _at_ns: int, _who: str, made: TableMade) -> None:
         self._hands.pop(made.pfn, None)

@@ -9,6 +9,7 @@ from kactors.engine.observer import Finding, Hearing
 from kactors.kernel.pte import within
 from kactors.observers.properties.base import Property
 from protocols.base import Tracepoint
+from protocols.set_up import FilePagesFound
 from protocols.tracepoints import (
     FramePutBack,
     MmFilemapAddToPageCache,
@@ -49,6 +50,7 @@ class StoreLost(Property):
         return {
             MmPageAlloc: self._zeroed,
             MmFilemapAddToPageCache: self._added_to_page_cache,
+            FilePagesFound: self._found_in_file,
             UserStore: self._store,
             UserLoad: self._load,
             PageCopied: self._copied,
@@ -82,6 +84,9 @@ class StoreLost(Property):
     def _added_to_page_cache(self, _at_ns: int, _who: str, added: MmFilemapAddToPageCache) -> None:
         self._content.pop(added.pfn, None)
         self._files.add(added.pfn)
+
+    def _found_in_file(self, _at_ns: int, _who: str, found: FilePagesFound) -> None:
+        self._files.update(found.pfns)
 
     def _zeroed(self, _at_ns: int, _who: str, alloc: MmPageAlloc) -> None:
         self._content.pop(alloc.pfn, None)

@@ -13,6 +13,7 @@ class PageFault1(AreaFaults):
 
     name: ClassVar[str] = "page_fault1"
 
-    async def map_area(self, thread: UserThread) -> int:
+    async def map_area(self, thread: UserThread, task: int) -> int:
         """Private and anonymous."""
+        del task
         return await thread.mmap(self.memsize)

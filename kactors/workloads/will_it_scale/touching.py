@@ -53,9 +53,9 @@ class AreaFaults(WillItScale):
 
     async def _begin(self, thread: UserThread, number: int) -> tuple[int, int]:
         """Map a task's first area, with the pages below its phase there at once; return (area, phase), bytes."""
-        area = await self.map_area(thread)
+        area = await self.map_area(thread, number)
         offset = thread.pick(f"phase.{number}", -(-self.memsize // thread.page_size) + 1) * thread.page_size
-        if not await self.begin_with(thread, area, offset):
+        if not await self.begin_with(thread, number, area, offset):
             self._empty, offset = self._empty + 1, 0
         return area, offset
 
@@ -68,7 +68,7 @@ class AreaFaults(WillItScale):
 
     async def one_round(self, thread: UserThread) -> None:
         """Map, touch every page, unmap."""
-        await self._finish_round(thread, await self.map_area(thread), 0)
+        await self._finish_round(thread, await self.map_area(thread, thread.number), 0)
 
     async def _finish_round(self, thread: UserThread, area: int, offset: int) -> None:
         """Write one byte of every page from ``offset``, bytes, to the area's end; unmap it."""
@@ -79,11 +79,12 @@ class AreaFaults(WillItScale):
         await thread.munmap(area, self.memsize)
 
     @abstractmethod
-    async def map_area(self, thread: UserThread) -> int:
-        """Map the task's area; return its address."""
+    async def map_area(self, thread: UserThread, task: int) -> int:
+        """Map the area of a task, by its number; return its address."""
 
-    async def begin_with(self, thread: UserThread, area: int, offset: int) -> bool:
-        """Populate the area's pages below ``offset``, bytes, at no cost; False: too little memory."""
+    async def begin_with(self, thread: UserThread, task: int, area: int, offset: int) -> bool:
+        """Populate the pages of a task's area below ``offset``, bytes, at no cost; False: too little memory."""
+        del task
         return await thread.begin_with_pages(area, offset)
 
     def notes(self) -> list[str]:
