@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_not_begun():
 
 
 def file_begun(pages, *, mapped=0, after=None):
-    """One thread begins with a file, and with its first ``mapped`` pages mapped; return machine, hearing, (done, ns)."""
+    """One thread begins with a file whose first ``mapped`` pages are mapped; return machine, hearing, (done, ns)."""
     heard = Heard(PageFaultUser)
     took = []
 
