@@ -63,7 +63,7 @@ def test_a_lock_has_its_table_where_there_are_several():
         (vma.VmaFound(vma=None), "no vma"),
         (page_table.PtesZapped(pfns=(1, 2, 3, 4), written=()), "pfns 1..4"),
         (page_table.PtesZapped(pfns=(1, 3, 5, 9), written=()), "pfns 1, 3, 5 and 1 more"),
-        (mmap_sem.MmapSemReleased(woken=0), ""),
+        (mmap_sem.MmapSemReleased(woken=0, ipis=0), ""),
     ],
 )
 def test_an_answer_reads_as_what_came_of_it(message, words):

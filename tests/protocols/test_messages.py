@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from kactors import Machine, Scenario
-from protocols import allocation, host, mmap_sem, page_cache, page_table, rcu, scheduling, tlb, vma
+from protocols import allocation, host, mmap_sem, page_cache, page_table, rcu, scheduling, set_up, tlb, vma
 from protocols.base import Message, Pfn, Tracepoint, vocabulary
 from protocols.mmap_sem import DownRead, MmapSemReleased
 from protocols.page_table import PtesZapped
@@ -72,13 +72,13 @@ def test_immutable_fields_are_fine(annotation):
 
 
 def test_messages_are_frozen_strict_and_closed():
-    released = MmapSemReleased(woken=1)
+    released = MmapSemReleased(woken=1, ipis=0)
     with pytest.raises(ValidationError, match="frozen"):
         released.woken = 2
     with pytest.raises(ValidationError, match="valid integer"):
-        MmapSemReleased(woken="1")
+        MmapSemReleased(woken="1", ipis=0)
     with pytest.raises(ValidationError, match="not permitted"):
-        MmapSemReleased(woken=1, extra=2)
+        MmapSemReleased(woken=1, ipis=0, extra=2)
     assert isinstance(PtesZapped(pfns=(1, 2), written=()).pfns, tuple)
 
 
@@ -108,7 +108,7 @@ def test_codes_are_unique_so_that_fingerprints_tell_messages_apart():
 
 def test_a_message_without_fields_is_one_shared_instance():
     shared: dict[type[Message], int] = {}
-    for module in (scheduling, mmap_sem, vma, page_table, page_cache, tlb, rcu, allocation, host):
+    for module in (scheduling, mmap_sem, vma, page_table, page_cache, tlb, rcu, allocation, host, set_up):
         for value in vars(module).values():
             if isinstance(value, Message) and not type(value).model_fields:
                 shared[type(value)] = shared.get(type(value), 0) + 1
