@@ -89,17 +89,17 @@ class KernelContext(Execution):
 
     async def down_write(self) -> None:
         """Take mmap_sem for writing; spins on a running owner, else sleeps."""
-        began_ns = self.clock_ns
+        began_ns, slept = self.clock_ns, False
         self.traced()
         task = self.current
         task.spins = True
         answer = await self.ask(self.directory.mm, DOWN_WRITE, Spent.LOCK_SPIN)
-        task.spins = False
-        slept = type(answer) is MustSleep
         while type(answer) is MustSleep:
+            task.spins, slept = False, True
             await self.sleep()
+            task.spins = True
             answer = await self.ask(self.directory.mm, RETRY_WRITE, Spent.LOCK_SPIN)
-        task.holds_write = True
+        task.spins, task.holds_write = False, True
         self._waited(began_ns, write=True, slept=slept)
 
     async def up_read(self) -> None:

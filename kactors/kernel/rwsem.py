@@ -135,7 +135,7 @@ class Rwsem:
 
     def stop_spinning(self, who: Waiter, now_ns: int) -> Verdict | None:
         """Move a spinner into the queue; None when it is not spinning any more."""
-        if self._stop_head(who):
+        if self.queue and self.queue[0].who == who and self._dismiss_head():
             return Verdict.SLEEP
         if who not in self.spinners:
             return None
@@ -153,9 +153,7 @@ class Rwsem:
     def owner_sleeps(self, now_ns: int) -> list[Action]:
         """The owner goes off its CPU: all spinners give up."""
         self._owner_runs = False
-        head = self.queue[0].who if self.queue and self.queue[0].spins else None
-        stopped: list[Action] = [(head, Verdict.SLEEP)] if head is not None and self._stop_head(head) else []
-        return stopped + self._dismiss_spinners(now_ns)
+        return self._dismiss_head() + self._dismiss_spinners(now_ns)
 
     def owner_runs(self) -> None:
         """The owner is back on a CPU."""
@@ -168,7 +166,7 @@ class Rwsem:
         self.readers.remove(who)
         if self.readers:
             return []
-        self._nonspinnable = False
+        self._nonspinnable, self.deadline_ns = False, NEVER
         return self._pass_on(now_ns, spinner_first=True)
 
     def up_write(self, now_ns: int, *, spinner_first: bool) -> list[Action]:
@@ -185,7 +183,7 @@ class Rwsem:
         """Turn the owner's write lock into a read lock; readers at the head of the queue join him."""
         owner, self.writer = self.writer, None
         self.readers.append(owner)
-        actions = self._grant_readers(now_ns)
+        actions = self._grant_readers(now_ns) + self._dismiss_head()
         return actions + self._spinners_meet_readers(now_ns)
 
     def needs_steal_pick(self) -> bool:
@@ -284,12 +282,12 @@ class Rwsem:
             readers = min(len(self.readers), READERS_COUNTED)
             self.deadline_ns = now_ns + self._rules.reader_spin_ns + readers * SPIN_NS_PER_READER
 
-    def _stop_head(self, who: Waiter) -> bool:
-        """Let the head of the queue sleep again, if it is ``who`` and spins for the lock that is promised to it."""
-        if not (self.queue and self.queue[0].spins and self.queue[0].who == who):
-            return False
+    def _dismiss_head(self) -> list[Action]:
+        """The head of the queue sleeps again, if it spins for the lock that is promised to it."""
+        if not (self.queue and self.queue[0].spins):
+            return []
         self.queue[0].spins = False
-        return True
+        return [(self.queue[0].who, Verdict.SLEEP)]
 
     def _dismiss_spinners(self, now_ns: int) -> list[Action]:
         actions: list[Action] = [(who, Verdict.SLEEP) for who in self.spinners]

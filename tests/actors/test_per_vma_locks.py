@@ -101,7 +101,7 @@ def test_a_change_far_away_waits_for_nobody():
 def test_a_fault_under_a_writer_aborts_and_waits_for_mmap_lock():
     waits = Heard(MmapSemWait)
     bodies = (CHANGES["mmap beside"], later(fault, 100_000))
-    costs = {"map_ns": MS}
+    costs = {"vma_adjust_ns": MS}
     machine, result = played(*bodies, policy="per-vma", set_up=with_history, costs=costs, observers=[waits])
     assert vmstat(result)["vma_lock_abort"] == 1
     assert result.fault_paths["classic"] == 2

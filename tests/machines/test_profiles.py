@@ -1,5 +1,7 @@
 """Machine profiles: every value with its source, and one clear line for whatever is wrong."""
 
+import json
+
 import pytest
 
 from kactors.engine.errors import UsageError
@@ -73,9 +75,12 @@ def test_what_is_wrong_is_named(arguments, message):
 
 @pytest.fixture
 def own_profile(tmp_path):
-    entries = [f'{key} = {{ value = {value!r}, source = "own" }}' for key, (value, _) in sources("small").items()]
+    # Numbers, words and truth values are written alike in JSON and in TOML.
+    entries = [
+        f'{key} = {{ value = {json.dumps(value)}, source = "own" }}' for key, (value, _) in sources("small").items()
+    ]
     path = tmp_path / "mine.toml"
-    path.write_text("\n".join(entries).replace("'", '"'), encoding="utf-8")
+    path.write_text("\n".join(entries), encoding="utf-8")
     return path
 
 

@@ -155,7 +155,7 @@ def test_where_the_vma_cannot_be_used_the_classic_path_asks_it_too():
 
 
 def test_where_the_vma_cannot_be_locked_the_classic_path_asks_it_too():
-    async def unmap_elsewhere(thread):
+    async def enlarge_the_area(thread):
         await thread.mmap(PAGE, address=BASE + 10 * PAGE)
 
     async def later(thread):
@@ -163,8 +163,8 @@ def test_where_the_vma_cannot_be_locked_the_classic_path_asks_it_too():
         await thread.touch(BASE)
 
     policy = counting("per-vma")
-    costs = {"map_ns": 1_000_000}
-    _, result = played(unmap_elsewhere, later, policy=policy, set_up=with_history, costs=costs)
+    costs = {"vma_adjust_ns": 1_000_000}
+    _, result = played(enlarge_the_area, later, policy=policy, set_up=with_history, costs=costs)
     assert result.vmstat["vma_lock_abort"] == 1
     assert result.fault_paths == {"classic": 2}
     assert len(policy.asked) == 2
