@@ -7,6 +7,7 @@ from kactors.cli.client import client
 from kactors.cli.commands import main
 from kactors.cli.export import export
 from kactors.cli.profile import profile
+from kactors.cli.reproduce import reproduce
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 from kactors.cli.validate import validate_command
@@ -20,6 +21,7 @@ __all__ = [
     "main",
     "profile",
     "replay_schedule",
+    "reproduce",
     "serve",
     "top",
     "validate_command",

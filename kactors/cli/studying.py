@@ -32,15 +32,16 @@ def study_options(precision: str, events_max: int) -> Callable[[Command], Comman
 
     def add(command: Command) -> Command:
         @functools.wraps(command)
-        def gathered(seed: int, precision: float, processes: int | None, as_json: bool, calling: Calling) -> Any:
+        def gathered(
+            *, seed: int, precision: float, processes: int | None, as_json: bool, calling: Calling, **given: Any
+        ) -> Any:
             if calling.wanted:
                 raise UsageError("--connect: a service has no method for this; leave it out, it runs in this process")
             # Here, since numpy takes its time: nobody waits for it who only asks for help.
             from kactors.studies.effort import Effort
-            from kactors.sweep.precision import Precision
 
-            exactly = Precision(relative=precision, events_max=events_max)
-            return command(effort=Effort(seed=seed, precision=exactly, workers=processes), as_json=as_json)
+            effort = Effort(seed=seed, relative=precision, events_max=events_max, workers=processes)
+            return command(effort=effort, as_json=as_json, **given)
 
         options = (
             click.option("--precision", type=Share(), default=precision, show_default=True, help=PRECISION_HELP),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kactors.sweep import run_all
 from kactors.sweep.precision import Precision, measure_all
@@ -18,21 +18,30 @@ class Effort:
 
     Attributes:
         seed: of every run.
-        precision: to which rates are measured.
+        relative: half-width of a rate's interval, as a share of the rate.
+        events_max: deliveries after which a run ends, exact or not.
         workers: processes; None: one a CPU.
         on_done: called with a few words as each run ends.
     """
 
     seed: int = 1
-    precision: Precision = field(default_factory=lambda: Precision(relative=0.05))
+    relative: float = 0.05
+    events_max: int | None = None
     workers: int | None = None
     on_done: Callable[[str], None] = lambda _what: None
 
-    def measure(self, scenarios: Sequence[Scenario]) -> list[Measurement]:
-        """Measure each scenario to the precision; the properties are not watched, which takes a third longer."""
-        return measure_all(
-            scenarios, self.precision, workers=self.workers, on_done=lambda _, done: self._tell(done.result)
-        )
+    def measure(self, scenarios: Sequence[Scenario], sampled_ns_min: Sequence[int] | None = None) -> list[Measurement]:
+        """Measure each scenario to the precision; the properties are not watched, which takes a third longer.
+
+        Args:
+            scenarios: what is measured; the longest should come first.
+            sampled_ns_min: of each, the virtual time that is sampled at least.
+        """
+        precisions = [
+            Precision(relative=self.relative, events_max=self.events_max, sampled_ns_min=least_ns)
+            for least_ns in sampled_ns_min or [0] * len(scenarios)
+        ]
+        return measure_all(scenarios, precisions, workers=self.workers, on_done=lambda _, done: self._tell(done.result))
 
     def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
         """Run each scenario to its end."""

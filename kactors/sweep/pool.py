@@ -84,8 +84,8 @@ def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[i
 
 def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
     with worker_processes(workers) as pool:
-        work = partial(guarded, partial(_run, properties=properties))
-        places = {pool.submit(work, scenario): place for place, scenario in enumerate(scenarios)}
+        work = partial(_run, properties=properties)
+        places = {pool.submit(guarded, partial(work, scenario)): place for place, scenario in enumerate(scenarios)}
         for future in as_completed(places):
             yield places[future], landed(future.result())
 
@@ -158,10 +158,10 @@ def _run(scenario: Scenario, properties: bool) -> Result:
         machine.system.close()
 
 
-def guarded(work: Callable[[Scenario], Outcome], scenario: Scenario) -> Outcome | Crashed:
-    """Run ``work`` in a worker process; a crash of the model comes back as a value, for ``landed`` to raise."""
+def guarded(work: Callable[[], Outcome]) -> Outcome | Crashed:
+    """Do ``work`` in a worker process; a crash of the model comes back as a value, for ``landed`` to raise."""
     try:
-        return work(scenario)
+        return work()
     except ActorCrash as crash:
         cause = f"{type(crash.__cause__).__name__}: {crash.__cause__}"
         return Crashed(crash.actor, crash.message, crash.at_ns, crash.story, cause, blamed(crash))

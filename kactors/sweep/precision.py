@@ -49,6 +49,7 @@ ENDED = {
 
 OnLook = Callable[[int, int, float], None]
 """(virtual ns, deliveries, relative half-width so far), now and then while one is measured."""
+Job = Callable[[], Measurement]
 OnMeasured = Callable[[int, Measurement], None]
 """(place of the scenario, its measurement), as each one ends."""
 
@@ -61,6 +62,8 @@ class Precision:
         relative: half-width of the interval as a share of the rate; None: as it comes, when a bound ends the run.
         confidence: of every interval.
         warm_up: "mser5", or ns of virtual time after the start of the workers that are cut off.
+        sampled_ns_min: virtual time from the start of the workers on that is sampled at least: what is counted seldom
+            takes more of it than the rate.
         until_ns_max: virtual time at which to give up; the scenario's own ``until_ns`` is such a bound as well.
         events_max: deliveries after which to give up, likewise.
         batches: how many to cut a run into at most; they are made longer until they are uncorrelated.
@@ -69,6 +72,7 @@ class Precision:
     relative: float | None = 0.02
     confidence: float = 0.95
     warm_up: Literal["mser5"] | int = "mser5"
+    sampled_ns_min: int = 0
     until_ns_max: int | None = None
     events_max: int | None = 20_000_000
     batches: int = BATCHES_MAX
@@ -137,7 +141,7 @@ def measure(
     machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
     try:
         sampler = Sampler(machine)
-        for look in _looks(sampler, precision, _slow_ns(machine)):
+        for look in _looks(sampler, precision, _least_ns(machine, precision)):
             if on_look is not None:
                 engine = machine.system.engine
                 on_look(engine.now_ns, engine.events, look.batches.interval.relative)
@@ -149,7 +153,7 @@ def measure(
 
 def measure_all(
     scenarios: Sequence[Scenario],
-    precision: Precision,
+    precision: Precision | Sequence[Precision],
     *,
     workers: int | None = None,
     on_done: OnMeasured | None = None,
@@ -159,7 +163,7 @@ def measure_all(
 
     Args:
         scenarios: what to measure; they start in this order, so the longest should come first.
-        precision: of each.
+        precision: of all, or one for each.
         workers: processes, by default (and at most) one a CPU; with one, the runs happen in this process.
         on_done: called in this process as each one ends.
         properties: stop as a violation when an interleaving breaks a property.
@@ -169,9 +173,11 @@ def measure_all(
         ActorCrash: an actor raised: an internal bug.
     """
     count = processes(workers, len(scenarios))
-    work = partial(measure, precision=precision, properties=properties)
+    each = [precision] * len(scenarios) if isinstance(precision, Precision) else precision
+    work = partial(measure, properties=properties)
+    jobs = [partial(work, *job) for job in zip(scenarios, each, strict=True)]
     done: dict[int, Measurement] = {}
-    for place, measured in _inline(scenarios, work) if count <= 1 else _parallel(scenarios, work, count):
+    for place, measured in _inline(jobs) if count <= 1 else _parallel(jobs, count):
         done[place] = measured
         if on_done is not None:
             on_done(place, measured)
@@ -188,18 +194,14 @@ def replicate(scenario: Scenario, n: int) -> list[Scenario]:
     return [scenario.model_copy(update={"seed": scenario.seed + number}) for number in range(n)]
 
 
-def _inline(
-    scenarios: Sequence[Scenario], work: Callable[[Scenario], Measurement]
-) -> Iterator[tuple[int, Measurement]]:
-    for place, scenario in enumerate(scenarios):
-        yield place, work(scenario)
+def _inline(jobs: Sequence[Job]) -> Iterator[tuple[int, Measurement]]:
+    for place, job in enumerate(jobs):
+        yield place, job()
 
 
-def _parallel(
-    scenarios: Sequence[Scenario], work: Callable[[Scenario], Measurement], count: int
-) -> Iterator[tuple[int, Measurement]]:
+def _parallel(jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Measurement]]:
     with worker_processes(count, preload=("kactors.sweep.precision",)) as pool:
-        places = {pool.submit(guarded, work, scenario): place for place, scenario in enumerate(scenarios)}
+        places = {pool.submit(guarded, job): place for place, job in enumerate(jobs)}
         for future in as_completed(places):
             yield places[future], landed(future.result())
 
@@ -208,14 +210,15 @@ def _least(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _slow_ns(machine: Machine) -> int:
-    """Return the least time after which a rate may be believed.
+def _least_ns(machine: Machine, precision: Precision) -> int:
+    """Return the least time after which a rate may be believed, or is to be.
 
     Where threads share CPUs, what one does with its time slice shapes what all do; a few slices are one sample of that,
     however narrow the interval. Where each thread has a CPU, nothing in the model is that slow.
     """
     system = machine.system
-    return TIME_SLICES_MIN * system.machine.slice_ns if system.workers > len(system.cpus) else 0
+    slow_ns = TIME_SLICES_MIN * system.machine.slice_ns if system.workers > len(system.cpus) else 0
+    return max(slow_ns, precision.sampled_ns_min)
 
 
 def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[_Look]:
@@ -243,7 +246,11 @@ def _look(sampler: Sampler, precision: Precision, least_ns: int) -> _Look:
 
 
 def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Measurement:
-    series, sampled, look = sampler.series(), sampler.sampled(), _look(sampler, precision, _slow_ns(machine))
+    series, sampled, look = (
+        sampler.series(),
+        sampler.sampled(),
+        _look(sampler, precision, _least_ns(machine, precision)),
+    )
     counters, unit = machine.counters, machine.system.workload.unit
     result = _reproducible(machine.end())
     ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")

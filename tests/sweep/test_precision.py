@@ -90,6 +90,18 @@ def test_processes_change_nothing(measured):
     assert sorted(done) == [0, 1]
 
 
+def test_each_scenario_may_have_a_precision_of_its_own():
+    two = [Precision(relative=0.5, events_max=bound) for bound in (9_000, 12_000)]
+    assert [each.events for each in measure_all([SMALL, SMALL], two, workers=1)] == [9_000, 12_000]
+
+
+def test_what_is_sampled_at_least_is_sampled_though_the_rate_is_known_before(measured):
+    least_ns = 2 * len(measured.series.counts) * measured.series.slice_ns
+    longer = measure(SMALL, Precision(relative=0.1, sampled_ns_min=least_ns))
+    assert longer.met
+    assert len(longer.series.counts) * longer.series.slice_ns >= least_ns
+
+
 def test_replications_differ_in_the_seed_alone():
     seeds = [scenario.seed for scenario in replicate(SMALL, 3)]
     assert seeds == [7, 8, 9]
