@@ -136,8 +136,9 @@ class FaultContext(VmaContext):
             message = MoveMemory(socket=machine.socket_of(self.cpu_id), size=size)
             moves: MemoryMoves = await self.ask(self.directory.allocator, message)
             took_ns = max(took_ns, moves.takes)
+        began_ns = self.clock_ns
         self.spend(took_ns)
-        return took_ns
+        return self.clock_ns - began_ns
 
     async def copy_user_page(self, page: Page) -> Page:
         """Copy another page into one that was allocated for that; return it with what filling it has cost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
@@ -61,11 +62,13 @@ class Scheduler(FaultContext):
     Attributes:
         interrupts: when this CPU can take an IPI.
         threads: those at home here, by tag.
+        slowdown_percent: how much longer it computes, as other CPUs of its core are busy.
     """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
         self.current = IDLE
+        self.slowdown_percent = 0
         self.threads: dict[int, Thread] = {}
         self.mm_users = 1
         self.killed = False
@@ -79,6 +82,17 @@ class Scheduler(FaultContext):
         self._need_resched = False
         self._slice_ends_ns = 0
 
+    def spend(self, ns: int) -> None:
+        """Compute for ``ns`` in the present mode; it takes longer while others use the core."""
+        if self.slowdown_percent:
+            ns = self.slowed(ns)
+        self.clock_ns += ns
+        self.spent[self.mode] += ns
+
+    def slowed(self, ns: int) -> int:
+        """Return how long a computation takes that takes ``ns`` on a core of one's own."""
+        return ns * (100 + self.slowdown_percent) // 100
+
     def schedule_handlers(self) -> dict[type[Message], Callable[[Event], None]]:
         """Return the handlers of wake-ups, timers and thread starts."""
         return {
@@ -89,6 +103,10 @@ class Scheduler(FaultContext):
             MmJoined: self._joined,
             StartThread: self._start,
         }
+
+    @abstractmethod
+    def tell_siblings(self, *, busy: bool) -> None:
+        """The CPU runs threads from the local clock on, or idles: the others of its core compute slower, or faster."""
 
     # --- threads -----------------------------------------------------------------------------------------------------
 
@@ -155,6 +173,7 @@ class Scheduler(FaultContext):
             self.current = IDLE
             self._idle_since_ns = self.clock_ns
             self._enter_lazy_tlb()
+            self.tell_siblings(busy=False)
             return
         thread = self._run_queue.popleft()
         self.current = thread
@@ -217,6 +236,7 @@ class Scheduler(FaultContext):
         self._waking = False
         self.arrived(max(event[0], self.interrupts.busy_until_ns))
         self._end_idle(self.clock_ns)
+        self.tell_siblings(busy=True)
         self._switch()
 
     def _end_idle(self, at_ns: int) -> None:
@@ -285,11 +305,12 @@ class Scheduler(FaultContext):
     def _preempt(self, thread: Thread, stops_at: Event, at_ns: int) -> None:
         """Cut a computation short; the thread goes on with what is left of it."""
         left_ns = stops_at[0] - at_ns
+        left_alone_ns = left_ns * 100 // (100 + self.slowdown_percent)
         self.withdraw(stops_at)
         thread.stops_at = None
         self.spent[Spent.USER] -= left_ns
         self.arrived(at_ns)
-        thread.resume_with = left_ns
+        thread.resume_with = left_alone_ns
         self._leave(thread, YIELD)
 
     async def compute(self, ns: int) -> None:
@@ -362,11 +383,11 @@ class Scheduler(FaultContext):
         else:
             end_ns = max(at_ns, busy_ns, self.clock_ns)
         stolen_ns = max(self.interrupts.stolen_until_ns - max(at_ns, self.interrupts.stolen_from_ns), 0)
-        _forget(spent, kind, end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
+        forget(spent, kind, end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
         return spent
 
 
-def _forget(spent: list[int], last: int, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
+def forget(spent: list[int], last: int, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
     """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
 
     Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the

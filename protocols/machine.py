@@ -32,6 +32,8 @@ class Machine(BaseModel):
     """Pages that one page table maps: 512 on x86, 256 on POWER8 with 64 KiB pages."""
 
     cpus_per_core: Positive
+    smt_slowdown_percent: Cost
+    """How much longer a CPU computes for each other CPU of its core that runs threads; 0: they do not disturb it."""
     cores_per_cache: Positive
     """Cores that share a last-level cache."""
     caches_per_socket: Positive
@@ -158,6 +160,11 @@ class Machine(BaseModel):
         Linux numbers them otherwise: the second CPU of each core after the first ones of all.
         """
         return self._places[cpu][2]
+
+    def siblings(self, cpu: int) -> tuple[int, ...]:
+        """Return the other CPUs of a CPU's core."""
+        first = cpu - cpu % self.cpus_per_core
+        return tuple(n for n in range(first, min(first + self.cpus_per_core, self.cpus)) if n != cpu)
 
     @cached_property
     def _orders(self) -> dict[str, tuple[int, ...]]:

@@ -33,6 +33,12 @@ class Dispatch(Message, sender=("cpu",), receiver=("cpu",)):
     """To oneself: an idle CPU has left its idle state and picks the next thread."""
 
 
+class SiblingBusy(Message, sender=("cpu",), receiver=("cpu",)):
+    """To the other CPUs of the core, where they slow each other: this one runs threads from now on, or idles."""
+
+    busy: bool
+
+
 class StartThread(Message, sender=("cpu", "host"), receiver=("cpu",)):
     """The first thread of the process starts another one, by number, on its CPU (clone); or the host has it do so."""
 
@@ -50,4 +56,6 @@ RETRY: Final = Retry()
 RESUME: Final = Resume()
 TICK: Final = Tick()
 DISPATCH: Final = Dispatch()
+RUNS_THREADS: Final = SiblingBusy(busy=True)
+IDLES: Final = SiblingBusy(busy=False)
 SIGKILL: Final = Sigkill()

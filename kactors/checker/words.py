@@ -134,6 +134,7 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     scheduling.Resume: "goes on",
     scheduling.Tick: "tick: the time slice is over",
     scheduling.Dispatch: "schedule: picks a thread",
+    scheduling.SiblingBusy: lambda said: "runs threads" if said.busy else "idles",
     scheduling.StartThread: "clone: starts thread {thread}",
     set_up.SetUpPages: "begins with {count} frames",
     set_up.SetUpFile: lambda said: f"begins with a file of {len(said.pfns)} pages",

@@ -10,27 +10,27 @@ from kactors.report.tables import table
 from protocols.machine import Machine
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "topology": ("cpus", "cpus_per_core", "cores_per_cache", "caches_per_socket", "placement"),
-    "cache lines": ("line_", "atomic_ns", "jitter_percent"),
-    "kernel paths": (
-        "fault_",
-        "syscall_ns",
-        "find_vma_ns",
-        "vma_adjust_ns",
-        "map_ns",
-        "unmap_ns",
-        "rmap_lru_ns",
-        "zap_pte_ns",
-    ),
-    "memory": ("page_size", "pmd_pages", "clear_", "copy_", "memory_", "page_cache_"),
-    "TLB and IPIs": ("tlb", "mmu_gather_pages", "irq_toggle_ns", "ipi_"),
-    "idle and scheduling": ("idle_", "switch_ns", "wake_", "slice_ns"),
+    "topology": ("cpus", "smt_", "cores_per_cache", "caches_per_socket", "placement"),
+    "cache lines": ("line_", "atomic_", "jitter_"),
+    "kernel paths": ("fault_", "syscall_", "find_", "vma_", "map_", "unmap_", "detach_", "rmap_", "zap_", "tracing_"),
+    "memory": ("page_size", "pmd_", "clear_", "copy_", "memory_"),
+    "page cache": ("page_cache_", "page_mkwrite_", "page_dirty_", "fault_around_"),
+    "TLB and IPIs": ("tlb", "lazy_tlb", "mmu_", "irq_", "ipi_"),
+    "idle and scheduling": ("idle_", "switch_", "wake_", "slice_", "tick_"),
     "rwsem": ("rwsem_",),
     "allocator": ("pcp_", "zone_", "reclaim_"),
 }
-"""Parameters by what they belong to, as whole names or by how their names begin; what is none of these is 'others'."""
+"""Parameters by how their names begin; the longest beginning decides, and what has none of these is 'others'."""
 OTHERS = "others"
-UNITS = {"_ns": "ns", "_mib": "MiB", "_percent": "%", "_pages": "pages", "_gbs": "GB/s", "page_size": "bytes"}
+UNITS = {
+    "_ns": "ns",
+    "_mib": "MiB",
+    "_percent": "%",
+    "_pages": "pages",
+    "_gbs": "GB/s",
+    "_bytes": "bytes",
+    "page_size": "bytes",
+}
 PLACEMENTS = {
     "adjacent": "on CPUs as they are numbered",
     "cores": "a core each first, socket after socket",
@@ -44,12 +44,9 @@ def unit_of(key: str) -> str:
 
 
 def group_of(key: str) -> str:
-    """Return the group of a parameter; one whose name stands there in full goes before one that begins alike."""
-    for whole in (True, False):
-        for group, names in GROUPS.items():
-            if any(key == name if whole else key.startswith(name) for name in names):
-                return group
-    return OTHERS
+    """Return the group of a parameter."""
+    begins = [(len(begin), group) for group, names in GROUPS.items() for begin in names if key.startswith(begin)]
+    return max(begins)[1] if begins else OTHERS
 
 
 def topology(machine: Machine) -> str:

@@ -65,6 +65,8 @@ def knobs(draw):
         "wake_ns": draw(st.sampled_from([0, 1_200, 30_000])),
         "switch_ns": draw(st.sampled_from([0, 1_500])),
         "irq_toggle_ns": draw(st.sampled_from([0, 3])),
+        "cpus_per_core": draw(st.sampled_from([1, 2, 3])),
+        "smt_slowdown_percent": draw(st.sampled_from([0, 60])),
     }
     khugepaged = Khugepaged(scan_sleep_millisecs=draw(st.sampled_from([0, 1, 1])), fault_huge=draw(st.booleans()))
     inflight_max = draw(st.sampled_from([None, 1, 2]))
