@@ -23,14 +23,15 @@ from kactors.engine.event import Event, show
 from kactors.engine.waits import Holder
 from kactors.execution import Directory
 from kactors.kernel.accounting import Spent
-from kactors.kernel.cpu_parts.interrupts import Interrupts, stretched
-from kactors.scheduler import IDLE, Scheduler, Thread, forget
+from kactors.kernel.cpu_parts.interrupts import Interrupts
+from kactors.kernel.ratio import Ratio
+from kactors.scheduler import IDLE, Scheduler, Thread
 from protocols.allocation import DrainPages, PagesDrained
 from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
 from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent
 from protocols.roles import heard_by, said_by
-from protocols.scheduling import IDLES, RUNS_THREADS, SiblingBusy, Sigkill
+from protocols.scheduling import SiblingBusy, Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
 from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
 
@@ -55,9 +56,6 @@ class Cpu(Scheduler):
         super().__init__(engine, f"cpu{cpu_id}", cpu_id, directory)
         self._reader = Interrupts()
         self._sections = 0
-        slows = self.machine.smt_slowdown_percent
-        self._siblings = self.machine.siblings(cpu_id) if slows else ()
-        self._told_ns = 0
         self._others: dict[type[Message], Callable[[Event], None]] = {
             **self.schedule_handlers(),
             FlushIpi: self._interrupt,
@@ -67,7 +65,7 @@ class Cpu(Scheduler):
             DrainPages: self._drain,
             Sigkill: self._sigkill,
             StealCpu: self._steal,
-            SiblingBusy: self._sibling,
+            SiblingBusy: self.sibling,
             MmUsers: self._cloned,
             SetSpeculationBound: self._bound,
             ReportQuiescent: self._report,
@@ -202,47 +200,17 @@ class Cpu(Scheduler):
 
     # --- the other CPUs of the core ----------------------------------------------------------------------------------
 
-    def tell_siblings(self, *, busy: bool) -> None:
-        """Say whether this CPU runs threads, in the order in which that changes."""
-        self._told_ns = max(self._told_ns, self.clock_ns)
-        for sibling in self._siblings:
-            self.say_at(self._told_ns, self.directory.cpus[sibling], RUNS_THREADS if busy else IDLES)
+    def computing_from(self, at_ns: int) -> int:
+        """Return since when after ``at_ns`` the current thread computes; its clock's time or later: it does not."""
+        return self.clock_ns if self.current is IDLE else max(at_ns, self.interrupts.busy_until_ns)
 
-    def _sibling(self, event: Event) -> None:
-        """Another CPU of the core has begun or ceased to run threads: what this one computes takes longer, or less.
-
-        An interrupt's handler takes as long as when it began.
-        """
-        slows = self.machine.smt_slowdown_percent
-        before = 100 + self.slowdown_percent
-        self.slowdown_percent += slows if cast(SiblingBusy, event[4]).busy else -slows
-        from_ns = max(event[0], self.interrupts.busy_until_ns)
-        if self.current is not IDLE and self.clock_ns > from_ns:
-            self._stretch(from_ns, (100 + self.slowdown_percent, before))
-
-    def _stretch(self, from_ns: int, factor: tuple[int, int]) -> None:
-        """What lies between ``from_ns`` and the local clock takes (new, old) as long; what lies beyond comes later."""
-        engine, until_ns = self.engine, self.clock_ns
-        self.clock_ns = stretched(until_ns, from_ns, factor)
-        longer_ns = self.clock_ns - until_ns
-
-        def moved_ns(at_ns: int) -> int:
-            return stretched(at_ns, from_ns, factor) if at_ns < until_ns else at_ns + longer_ns
-
-        self._outbox = [
-            engine.post_again(event, moved_ns(event[0])) if event[0] > from_ns else event
-            for event in self._outbox
-            if event[0] > engine.now_ns
-        ]
+    def stretch(self, from_ns: int, factor: Ratio) -> None:
+        """The spans in which this CPU takes no interrupt, and the end of a long computation, move with the rest."""
+        super().stretch(from_ns, factor)
         self.interrupts.stretch(from_ns, factor)
         self._reader.stretch(from_ns, factor)
         if (thread := cast(Thread, self.current)).stops_at is not None:
             thread.stops_at = self._outbox[-1]
-        if longer_ns < 0:
-            forget(self.spent, self.mode, -longer_ns, 0, 0)
-        else:
-            self.spent[self.mode] += longer_ns
-        self.stolen_ns += longer_ns
 
     # --- RCU ---------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
@@ -12,9 +11,10 @@ from kactors.engine.client import Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import NOT_WAITING, Directory, Task
-from kactors.fault_context import FaultContext, ThreadKilled
-from kactors.kernel.accounting import Spent
+from kactors.fault_context import ThreadKilled
+from kactors.kernel.accounting import Spent, forget
 from kactors.kernel.cpu_parts.interrupts import Interrupts
+from kactors.shared_core import SharedCore
 from protocols.base import Message
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
 from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, Granted, Retry, StartThread, Tick
@@ -56,19 +56,17 @@ IDLE = Task(0, "idle")
 SLEEP, YIELD = "sleep", "yield"
 
 
-class Scheduler(FaultContext):
+class Scheduler(SharedCore):
     """Runs threads on one CPU. Threads do not migrate.
 
     Attributes:
         interrupts: when this CPU can take an IPI.
         threads: those at home here, by tag.
-        slowdown_percent: how much longer it computes, as other CPUs of its core are busy.
     """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
         self.current = IDLE
-        self.slowdown_percent = 0
         self.threads: dict[int, Thread] = {}
         self.mm_users = 1
         self.killed = False
@@ -82,17 +80,6 @@ class Scheduler(FaultContext):
         self._need_resched = False
         self._slice_ends_ns = 0
 
-    def spend(self, ns: int) -> None:
-        """Compute for ``ns`` in the present mode; it takes longer while others use the core."""
-        if self.slowdown_percent:
-            ns = self.slowed(ns)
-        self.clock_ns += ns
-        self.spent[self.mode] += ns
-
-    def slowed(self, ns: int) -> int:
-        """Return how long a computation takes that takes ``ns`` on a core of one's own."""
-        return ns * (100 + self.slowdown_percent) // 100
-
     def schedule_handlers(self) -> dict[type[Message], Callable[[Event], None]]:
         """Return the handlers of wake-ups, timers and thread starts."""
         return {
@@ -103,10 +90,6 @@ class Scheduler(FaultContext):
             MmJoined: self._joined,
             StartThread: self._start,
         }
-
-    @abstractmethod
-    def tell_siblings(self, *, busy: bool) -> None:
-        """The CPU runs threads from the local clock on, or idles: the others of its core compute slower, or faster."""
 
     # --- threads -----------------------------------------------------------------------------------------------------
 
@@ -228,7 +211,7 @@ class Scheduler(FaultContext):
         if self._awake_at_ns < self._idle_since_ns:
             halted = at_ns - self._idle_since_ns >= machine.idle_poll_ns
             exit_ns = self.jitter(machine.idle_exit_ns if halted else machine.idle_poll_exit_ns)
-            self._awake_at_ns = max(at_ns, busy_ns) + exit_ns
+            self._awake_at_ns = max(at_ns, busy_ns, self._idle_since_ns) + exit_ns
         return max(at_ns, busy_ns, self._awake_at_ns)
 
     def _dispatch(self, event: Event) -> None:
@@ -385,18 +368,3 @@ class Scheduler(FaultContext):
         stolen_ns = max(self.interrupts.stolen_until_ns - max(at_ns, self.interrupts.stolen_from_ns), 0)
         forget(spent, kind, end_ns - at_ns, max(busy_ns - at_ns - stolen_ns, 0), stolen_ns)
         return spent
-
-
-def forget(spent: list[int], last: int, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
-    """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
-
-    Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
-    others do. That is less than a fault's own time.
-    """
-    known = ((Spent.STOLEN, stolen_ns), (Spent.IPI_SERVICE, serving_ns))
-    for kind, most_ns in (*known, *((kind, beyond_ns) for kind in (last, *Spent))):
-        part_ns = min(beyond_ns, most_ns, spent[kind])
-        spent[kind] -= part_ns
-        beyond_ns -= part_ns
-        if not beyond_ns:
-            return

@@ -23,3 +23,18 @@ class Spent(enum.IntEnum):
     SWITCH = 8
     IDLE = 9
     STOLEN = 10
+
+
+def forget(spent: list[int], last: int, beyond_ns: int, serving_ns: int, stolen_ns: int) -> None:
+    """Take back what was charged beyond the end: stolen time, interrupt service, then the kind that came last.
+
+    Which kinds a computation ahead of virtual time was made of is not kept: what the last one cannot cover, the
+    others do. That is less than a fault's own time.
+    """
+    known = ((Spent.STOLEN, stolen_ns), (Spent.IPI_SERVICE, serving_ns))
+    for kind, most_ns in (*known, *((kind, beyond_ns) for kind in (last, *Spent))):
+        part_ns = min(beyond_ns, most_ns, spent[kind])
+        spent[kind] -= part_ns
+        beyond_ns -= part_ns
+        if not beyond_ns:
+            return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kactors.kernel.ratio import Ratio, stretched
+
 
 class Interrupts:
     """The interrupt flag, with the spans in which it was off that virtual time has not passed yet.
@@ -89,17 +91,10 @@ class Interrupts:
         if not self.enabled and self.off_since_ns >= from_ns:
             self.off_since_ns += by_ns
 
-    def stretch(self, from_ns: int, factor: tuple[int, int]) -> None:
-        """What the CPU had computed ahead from ``from_ns`` on takes ``factor`` as long: (new, old)."""
+    def stretch(self, from_ns: int, factor: Ratio) -> None:
+        """What the CPU had computed ahead from ``from_ns`` on takes ``factor`` as long."""
         self._spans = [
             (stretched(off, from_ns, factor), stretched(on, from_ns, factor), path) for off, on, path in self._spans
         ]
         if not self.enabled:
             self.off_since_ns = stretched(self.off_since_ns, from_ns, factor)
-
-
-def stretched(at_ns: int, from_ns: int, factor: tuple[int, int]) -> int:
-    """Return where an instant comes to lie when what follows ``from_ns`` takes ``factor`` as long: (new, old)."""
-    if at_ns <= from_ns:
-        return at_ns
-    return from_ns + (at_ns - from_ns) * factor[0] // factor[1]
