@@ -88,6 +88,11 @@ class Allocator(Server):
         """Pages in the buddy lists now."""
         return self._buddy.free_pages
 
+    def busy_ns(self) -> dict[tuple[str, int], int]:
+        """Return how long zone->lock and each socket's memory channels have been taken, by name and number."""
+        channels = {("memory channels", socket): ns for socket, ns in self._channels.busy_ns.items()}
+        return {("zone->lock", 0): self._line.busy_ns, **channels}
+
     @property
     def page_cache_pages(self) -> int:
         """Pages of clean page cache left for reclaim."""

@@ -75,6 +75,14 @@ class Mm(Server):
         """The areas of the process."""
         return self.vmas.tree
 
+    def busy_ns(self) -> dict[tuple[str, int], int]:
+        """Return how long each contended cache line has been taken, by name and number (of the area)."""
+        return {
+            ("mmap_sem line", 0): self.sem.line_busy_ns,
+            **self.vmas.lines_busy_ns(),
+            **self.cpumask.lines_busy_ns(),
+        }
+
     def holder(self, client: Actor, tag: int) -> Holder | None:
         """Name what keeps a request waiting: mmap_sem, a VMA's readers, pmd_lock, a grace period."""
         who = (client, tag)

@@ -92,6 +92,7 @@ class Measurement(Record):
         unit: what the workload counts.
         rate: units of the workload per second of virtual time, after the warm-up.
         faults_per_s: page faults, likewise.
+        aborts_per_s: faults begun without mmap_sem and given up (speculations, attempts at per-VMA locks), likewise.
         rates: each perf counter and each vmstat name, likewise. ``residual`` is among them.
         cpu_time: share of the CPUs' time by kind (user, fault, lock_spin ...), 0 to 1, after the warm-up.
         utilisation: how busy each resource was, 0 to 1, after the warm-up.
@@ -115,6 +116,7 @@ class Measurement(Record):
     unit: str
     rate: Interval
     faults_per_s: Interval
+    aborts_per_s: Interval
     rates: dict[str, Interval]
     cpu_time: dict[str, Interval]
     utilisation: dict[str, Interval]
@@ -145,8 +147,8 @@ class Estimate(Record):
     Attributes:
         policy: its name.
         unit: what the workload counts.
-        rate, faults_per_s, rates, cpu_time, utilisation: as of a measurement. Of several runs, each is the mean over
-            the runs.
+        rate, faults_per_s, aborts_per_s, rates, cpu_time, utilisation: as of a measurement. Of several runs, each is
+            the mean over the runs.
         gain: rate by the rate of the first policy that was compared, 1.1 for +10 %, with the interval that common
             random numbers give; null: it is the first.
         met: whether the rate's interval is as narrow as was asked for.
@@ -157,6 +159,7 @@ class Estimate(Record):
     unit: str
     rate: Interval
     faults_per_s: Interval
+    aborts_per_s: Interval
     rates: dict[str, Interval]
     cpu_time: dict[str, Interval]
     utilisation: dict[str, Interval]

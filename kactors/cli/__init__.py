@@ -8,6 +8,7 @@ from kactors.cli.commands import main
 from kactors.cli.export import export
 from kactors.cli.profile import profile
 from kactors.cli.reproduce import reproduce
+from kactors.cli.scale import scale
 from kactors.cli.serve import serve
 from kactors.cli.top import top
 from kactors.cli.validate import validate_command
@@ -22,6 +23,7 @@ __all__ = [
     "profile",
     "replay_schedule",
     "reproduce",
+    "scale",
     "serve",
     "top",
     "validate_command",

@@ -165,13 +165,13 @@ def list_(calling: Calling) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["estimate", "measurement", "result", "scenario", "search"]))
+@click.argument("name", type=click.Choice(["estimate", "measurement", "result", "scaling", "scenario", "search"]))
 @connect_options
 def schema(name: str, calling: Calling) -> None:
     """Print the JSON schema of what --json prints, or of a scenario file (scenario).
 
     A plain run prints a result, one with --precision a measurement, --replications and `compare --precision` print
-    estimates, `check` a search.
+    estimates, `scale` scalings, `check` a search.
     """
     from kactors.report.schema import SCHEMAS
 

@@ -9,15 +9,20 @@ from protocols.machine import Machine
 
 
 class CacheLine:
-    """One line that several CPUs read and write, as the actor that owns its content sees it."""
+    """One line that several CPUs read and write, as the actor that owns its content sees it.
 
-    __slots__ = ("_free_at_ns", "_machine", "_owner", "_sharers")
+    Attributes:
+        busy_ns: how long it has been taken by one write after the other, holds included.
+    """
+
+    __slots__ = ("_free_at_ns", "_machine", "_owner", "_sharers", "busy_ns")
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._owner = -1
         self._sharers: set[int] = set()
         self._free_at_ns = 0
+        self.busy_ns = 0
 
     @property
     def in_use(self) -> bool:
@@ -33,6 +38,7 @@ class CacheLine:
             self._owner = cpu
             self._sharers = {cpu}
         self._free_at_ns = done_ns + hold_ns
+        self.busy_ns += done_ns + hold_ns - start_ns
         return done_ns + hold_ns
 
     def write_twice(self, now_ns: int, cpu: int, between_ns: int) -> int:

@@ -30,6 +30,9 @@ REASONS = (
 )
 """The pagefault: events of the series, in the review mail's order."""
 
+VMSTAT_ABORTS = ("spf_abort", "vma_lock_abort", "vma_lock_miss", "vma_lock_retry")
+"""Of /proc/vmstat: what kernels count whose speculations have no perf event for each reason."""
+
 
 class FaultCounters(Observer):
     """faults, spf, and the reasons why a speculation was given up.
@@ -83,6 +86,11 @@ class FaultCounters(Observer):
     def spf_aborts(self) -> int:
         """Speculations given up, for whatever reason, be it counted as an event each or in /proc/vmstat."""
         return self._reasons.total() + self.vmstat["spf_abort"]
+
+    @property
+    def aborts(self) -> int:
+        """Faults that were begun without mmap_sem and given up: speculations, and attempts at per-VMA locks."""
+        return self.spf_aborts + sum(self.vmstat[name] for name in VMSTAT_ABORTS)
 
     def paths(self) -> dict[str, int]:
         """Return how many faults each path served."""

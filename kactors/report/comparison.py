@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kactors.observers.counters import VMSTAT_ABORTS
 from kactors.report.tables import table
 from kactors.report.units import count, duration, gain, percent
 from protocols.result import Distribution, Result
@@ -28,8 +29,6 @@ LEGEND = (
     "fast path: faults served without mmap_sem (spf or vma_lock); aborts: such attempts that were given up;\n"
     "transient peak: pages allocated and not yet mapped, at most at one moment; wasted: never mapped."
 )
-ABORTS = ("spf_abort", "vma_lock_abort", "vma_lock_miss", "vma_lock_retry")
-"""Of /proc/vmstat: what kernels count whose speculations have no perf event for each reason."""
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -56,7 +55,7 @@ def aborts(result: Result) -> int:
     """Return how many speculations or per-VMA attempts were given up."""
     counters = result.counters
     speculations = counters.faults - counters.spf - counters.residual
-    return speculations + sum(result.vmstat.get(name, 0) for name in ABORTS)
+    return speculations + sum(result.vmstat.get(name, 0) for name in VMSTAT_ABORTS)
 
 
 def _row(result: Result, first: Result) -> list[str]:

@@ -53,23 +53,8 @@ def gained(interval: Interval) -> tuple[str, str]:
     return f"{100 * (interval.mean - 1):+.1f} %", reach
 
 
-def abort_rate(estimate: Estimate) -> Interval | None:
-    """Return how many attempts without mmap_sem were given up per second; None: the policy makes none."""
-    shown = [interval for name, interval in estimate.rates.items() if _is_abort(name)]
-    if not any(interval.mean for interval in shown):
-        return None
-    # Reasons are not independent, so their half-widths are added up: the sum's interval is this wide at most.
-    mean, half = sum(each.mean for each in shown), sum(each.half_width for each in shown)
-    confidence, n = estimate.rate.confidence, min(each.n for each in shown)
-    return Interval(mean=mean, low=mean - half, high=mean + half, confidence=confidence, n=n)
-
-
-def _is_abort(name: str) -> bool:
-    return name.startswith("spf_") or name in {"vma_lock_abort", "vma_lock_miss", "vma_lock_retry"}
-
-
 def _row(estimate: Estimate) -> list[str]:
-    aborts, runs = abort_rate(estimate), estimate.runs
+    aborts, runs = estimate.aborts_per_s, estimate.runs
     measured_ns = sum(run.virtual_ns - run.started_ns - run.warm_up_ns for run in runs)
     return [
         estimate.policy,
@@ -78,7 +63,7 @@ def _row(estimate: Estimate) -> list[str]:
         *(gained(estimate.gain) if estimate.gain is not None else ("", "")),
         count(estimate.faults_per_s.mean),
         plus_minus(estimate.faults_per_s),
-        *((count(aborts.mean), plus_minus(aborts)) if aborts is not None else ("-", "")),
+        *((count(aborts.mean), plus_minus(aborts)) if aborts.mean else ("-", "")),
         duration(measured_ns),
         _met(estimate),
     ]

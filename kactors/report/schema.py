@@ -7,6 +7,7 @@ from typing import Any
 
 from protocols.measurement import Estimate, Measurement
 from protocols.result import Result
+from protocols.scaling import Scaling
 from protocols.scenario import Scenario
 from protocols.search import Searched
 
@@ -39,10 +40,16 @@ def estimate_schema() -> dict[str, Any]:
     return _sorted(Estimate.model_json_schema(mode="serialization") | {"$schema": DIALECT})
 
 
+def scaling_schema() -> dict[str, Any]:
+    """Return the schema of one object that `scale` prints as JSON, a policy each."""
+    return _sorted(Scaling.model_json_schema(mode="serialization") | {"$schema": DIALECT})
+
+
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "estimate": estimate_schema,
     "measurement": measurement_schema,
     "result": result_schema,
+    "scaling": scaling_schema,
     "scenario": scenario_schema,
     "search": search_schema,
 }

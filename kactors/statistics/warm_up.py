@@ -22,7 +22,7 @@ class WarmUp:
 
     Attributes:
         cut: observations to leave out at the beginning.
-        over: False: the best cut lies in the second half, so the warm-up may last longer than the series.
+        over: False: the best cut is half of the series, the longest that is tried; the warm-up may last longer.
     """
 
     cut: int
@@ -44,7 +44,8 @@ def mser5(samples: Samples) -> WarmUp:
     left = np.arange(groups, 0, -1)
     total, squares = np.cumsum(means[::-1])[::-1], np.cumsum((means**2)[::-1])[::-1]
     errors = (squares - total**2 / left) / left**2
-    # The last few groups can agree by chance; a cut in the second half is no finding, so none is looked for beyond
-    # three quarters.
-    cut = int(np.argmin(errors[: groups * 3 // 4]))
-    return WarmUp(min(cut, groups // 2) * GROUP, over=cut <= groups // 2)
+    # In the second half a few groups that agree by chance would win; a series that is still on its way has its least
+    # error where the search ends.
+    half = groups // 2
+    cut = int(np.argmin(errors[: half + 1]))
+    return WarmUp(cut * GROUP, over=cut < half)

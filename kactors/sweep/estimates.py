@@ -26,6 +26,7 @@ def estimate(runs: Sequence[Measurement], base: Sequence[Measurement] | None = N
         unit=first.unit,
         rate=rate,
         faults_per_s=_over(runs, lambda run: run.faults_per_s),
+        aborts_per_s=_over(runs, lambda run: run.aborts_per_s),
         rates=_each(runs, lambda run: run.rates),
         cpu_time=_each(runs, lambda run: run.cpu_time),
         utilisation=_each(runs, lambda run: run.utilisation),
@@ -83,7 +84,7 @@ def _batches(run: Measurement, batch_ns: int) -> np.ndarray:
 def _over(runs: Sequence[Measurement], read: Callable[[Measurement], Interval]) -> Interval:
     if len(runs) == 1:
         return read(runs[0])
-    return mean_interval([read(run).mean for run in runs], runs[0].rate.confidence)
+    return _mean([read(run) for run in runs], runs[0].rate.confidence)
 
 
 def _each(runs: Sequence[Measurement], read: Callable[[Measurement], Mapping[str, Interval]]) -> dict[str, Interval]:

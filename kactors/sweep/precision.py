@@ -23,17 +23,19 @@ from kactors.run import Machine
 from kactors.statistics import Batches, batch_means, lag1, mser5, never, no_interval
 from kactors.statistics.batch_means import BATCHES_MAX, BATCHES_MIN
 from kactors.sweep.pool import guarded, landed, processes, worker_processes
-from kactors.sweep.sampler import RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
+from kactors.sweep.sampler import ABORTS, RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
 from kactors.workloads import Workload
 from protocols.measurement import Interval, Measurement, Series
 from protocols.result import Result
 from protocols.scenario import Scenario
 from protocols.stop import EventLimit, TimeReached
 
-FIRST_LOOK_NS = 3_200_000
+FIRST_LOOK_NS = 128_000
 """64 of the first slices."""
 RECORDS_MIN = 256
 """Units of the workload's count; fewer make no rate."""
+SAMPLED_NS_MIN = 3_000_000
+"""No interval of less is believed: assumed, some thousand faults of one CPU."""
 TIME_SLICES_MIN = 16
 """Of the scheduler. On 16 CPUs ebizzy leaves its first state only after ten of them."""
 GROWTH_MIN, GROWTH_MAX = 1.15, 2.0
@@ -46,6 +48,9 @@ ENDED = {
     "quiescent": "every thread has finished",
 }
 """Why a run ended before its rate was known, by the kind of its stop."""
+
+WAITING = ("idle", "lock_sleep", "lock_spin", "ipi_wait", "stolen")
+"""What a CPU does while another one has to do something."""
 
 OnLook = Callable[[int, int, float], None]
 """(virtual ns, deliveries, relative half-width so far), now and then while one is measured."""
@@ -63,7 +68,7 @@ class Precision:
         confidence: of every interval.
         warm_up: "mser5", or ns of virtual time after the start of the workers that are cut off.
         sampled_ns_min: virtual time from the start of the workers on that is sampled at least: what is counted seldom
-            takes more of it than the rate.
+            takes more of it than the rate, and a workload that goes in rounds takes a few of its rounds.
         until_ns_max: virtual time at which to give up; the scenario's own ``until_ns`` is such a bound as well.
         events_max: deliveries after which to give up, likewise.
         batches: how many to cut a run into at most; they are made longer until they are uncorrelated.
@@ -119,6 +124,7 @@ def measure(
     policy: FaultPolicy | None = None,
     workload: Workload | None = None,
     properties: bool = False,
+    locks: bool = False,
     on_look: OnLook | None = None,
 ) -> Measurement:
     """Run a scenario until its throughput is known to the precision asked for, or a bound is met.
@@ -129,6 +135,7 @@ def measure(
         policy: replaces the scenario's policy.
         workload: replaces the scenario's workload.
         properties: stop as a violation when an interleaving breaks a property.
+        locks: tell in ``utilisation`` how long locks were held; it takes a tenth longer.
         on_look: called whenever the interval is looked at.
 
     Raises:
@@ -140,7 +147,7 @@ def measure(
     )
     machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
     try:
-        sampler = Sampler(machine)
+        sampler = Sampler(machine, locks=locks)
         for look in _looks(sampler, precision, _least_ns(machine, precision)):
             if on_look is not None:
                 engine = machine.system.engine
@@ -158,6 +165,7 @@ def measure_all(
     workers: int | None = None,
     on_done: OnMeasured | None = None,
     properties: bool = False,
+    locks: bool = False,
 ) -> list[Measurement]:
     """Measure each scenario and return the measurements in the same order.
 
@@ -167,6 +175,7 @@ def measure_all(
         workers: processes, by default (and at most) one a CPU; with one, the runs happen in this process.
         on_done: called in this process as each one ends.
         properties: stop as a violation when an interleaving breaks a property.
+        locks: as of ``measure``.
 
     Raises:
         UsageError: a scenario names something that does not exist; the other runs are abandoned.
@@ -174,7 +183,7 @@ def measure_all(
     """
     count = processes(workers, len(scenarios))
     each = [precision] * len(scenarios) if isinstance(precision, Precision) else precision
-    work = partial(measure, properties=properties)
+    work = partial(measure, properties=properties, locks=locks)
     jobs = [partial(work, *job) for job in zip(scenarios, each, strict=True)]
     done: dict[int, Measurement] = {}
     for place, measured in _inline(jobs) if count <= 1 else _parallel(jobs, count):
@@ -218,19 +227,19 @@ def _least_ns(machine: Machine, precision: Precision) -> int:
     """
     system = machine.system
     slow_ns = TIME_SLICES_MIN * system.machine.slice_ns if system.workers > len(system.cpus) else 0
-    return max(slow_ns, precision.sampled_ns_min)
+    return max(slow_ns, precision.sampled_ns_min, SAMPLED_NS_MIN)
 
 
 def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[_Look]:
     """Advance the run from look to look, until the interval is narrow enough or the run ends."""
-    goal_ns: float = max(FIRST_LOOK_NS, least_ns)
+    goal_ns: float = FIRST_LOOK_NS
     while sampler.advance(math.ceil(goal_ns)):
         look = _look(sampler, precision, least_ns)
         yield look
         lacks = look.lacks(precision.relative)
         if lacks <= 1:
             return
-        goal_ns = sampler.sampled_ns * min(max(lacks, GROWTH_MIN), GROWTH_MAX)
+        goal_ns = max(sampler.sampled_ns * min(max(lacks, GROWTH_MIN), GROWTH_MAX), least_ns)
 
 
 def _look(sampler: Sampler, precision: Precision, least_ns: int) -> _Look:
@@ -256,15 +265,16 @@ def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Me
     ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")
     rates = {name: _rate(counts[look.skip :], sampled.slice_ns, precision) for name, counts in sampled.counts.items()}
     steady, met = series[look.skip :], precision.relative is None or look.lacks(precision.relative) <= 1
-    interval = look.batches.interval
+    interval, nothing = look.batches.interval, no_interval(0.0, precision.confidence, 0)
     return Measurement(
         scenario=result.scenario,
         unit=unit,
-        rate=rates.pop(RECORDS, no_interval(0.0, precision.confidence, 0)),
-        faults_per_s=rates.get("faults", no_interval(0.0, precision.confidence, 0)),
+        rate=rates.pop(RECORDS, nothing),
+        faults_per_s=rates.get("faults", nothing),
+        aborts_per_s=rates.pop(ABORTS, nothing),
         rates=rates,
         cpu_time=_shares(machine, sampled, look.skip, precision),
-        utilisation={},
+        utilisation=_utilisation(machine, sampled, look.skip, precision),
         set_up=counters.set_up,
         set_up_vmstat=counters.set_up_vmstat,
         started_ns=counters.started_ns,
@@ -311,6 +321,17 @@ def _shares(machine: Machine, sampled: Sampled, skip: int, precision: Precision)
     whole = float(len(machine.system.cpus) * sampled.times_slice_ns)
     first = -(-skip // SLICES_A_LOOK_AT_CPUS)
     return {kind: _mean(times[first:], whole, precision) for kind, times in sampled.times.items()}
+
+
+def _utilisation(machine: Machine, sampled: Sampled, skip: int, precision: Precision) -> dict[str, Interval]:
+    """Return the share of time in which each resource was taken; of the CPUs, in which they did not wait for others."""
+    first, cpus = -(-skip // SLICES_A_LOOK_AT_CPUS), len(machine.system.cpus)
+    busy = {
+        name: _mean(series[first:], float(sampled.times_slice_ns), precision) for name, series in sampled.busy.items()
+    }
+    waiting = np.sum([sampled.times[kind] for kind in WAITING], axis=0)
+    working = cpus * sampled.times_slice_ns - waiting
+    return {**busy, "CPUs": _mean(working[first:], float(cpus * sampled.times_slice_ns), precision)}
 
 
 def _needed_ns(interval: Interval, measured_ns: int, relative: float | None) -> int:

@@ -90,6 +90,11 @@ class MmapSem(Part):
         mode = "write" if self._rwsem.writer is not None else "read"
         return Holder(f"mmap_sem (held for {mode})", names, self._rwsem.since_ns, "has not released it")
 
+    @property
+    def line_busy_ns(self) -> int:
+        """How long the lock's own cache line has been taken."""
+        return self._line.busy_ns
+
     def must_hold(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """lockdep_assert_held: the client does what needs mmap_sem."""
         tell_needed(self.mm.engine, self.mm, MMAP_SEM, (client, tag), act, write=write)

@@ -43,6 +43,10 @@ class Cpumask(Part):
             BroadcastTlbie: self._tlbie,
         }
 
+    def lines_busy_ns(self) -> dict[tuple[str, int], int]:
+        """Return how long mm_cpumask's cache line and the machine's tlbie have been taken."""
+        return {("mm_cpumask line", 0): self._line.busy_ns, ("tlbie", 0): self._tlbie_line.busy_ns}
+
     def members(self) -> dict[int, Any]:
         """Return the CPUs in mm_cpumask by number."""
         return self._members
