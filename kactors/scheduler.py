@@ -17,7 +17,7 @@ from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.shared_core import SharedCore
 from protocols.base import Message
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
-from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, Granted, Retry, StartThread, Tick
+from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, FutexWake, Granted, Retry, StartThread, Tick
 from protocols.tlb import JOIN_MM, LEAVE_MM, MmJoined
 from protocols.tracepoints import MightSleep
 
@@ -84,6 +84,7 @@ class Scheduler(SharedCore):
         """Return the handlers of wake-ups, timers and thread starts."""
         return {
             Granted: self._wake,
+            FutexWake: self._wake,
             Retry: self._wake,
             Tick: self._tick,
             Dispatch: self._dispatch,

@@ -21,6 +21,10 @@ class Retry(Message, sender=("mm", "page_cache"), receiver=CLIENTS):
     """Wake-up without ownership: who waits to write mmap_sem, or for a page lock, must try again (others may win)."""
 
 
+class FutexWake(Message, sender=("cpu",), receiver=("cpu",)):
+    """A thread wakes another one, named by its tag, that waits in user mode."""
+
+
 class Resume(Message, sender=CLIENTS, receiver=CLIENTS):
     """To oneself: the local clock has been reached by virtual time."""
 
@@ -53,6 +57,7 @@ class Sigkill(Message, sender=("allocator",), receiver=("cpu",)):
 MUST_SLEEP: Final = MustSleep()
 GRANTED: Final = Granted()
 RETRY: Final = Retry()
+FUTEX_WAKE: Final = FutexWake()
 RESUME: Final = Resume()
 TICK: Final = Tick()
 DISPATCH: Final = Dispatch()

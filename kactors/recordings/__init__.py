@@ -17,7 +17,7 @@ from kactors.recordings.perf_script import EventStream, LineKind, PerfEvent, Rea
 from kactors.recordings.processes import RecordedProcess
 from kactors.recordings.recording import Recording, read_recording
 from kactors.recordings.steps import Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
-from kactors.recordings.threads import RecordedThread
+from kactors.recordings.threads import Moment, RecordedThread
 from kactors.recordings.times import Measured, Tally, Timing
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Measured",
     "MeasuredFacts",
     "Mmap",
+    "Moment",
     "Mprotect",
     "Munmap",
     "PerfEvent",

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from kactors.recordings.ranges import RangeSet
+from kactors.recordings.ranges import RangeSet, page_range
 from kactors.recordings.steps import (
     MAP_FIXED,
     PAGE_BYTES,
@@ -98,11 +98,11 @@ class _Space:
             case Mmap(address=address, length=length, flags=flags):
                 # MAP_FIXED takes its place whatever was there; every other mmap found its place free.
                 found_free = not flags & MAP_FIXED
-                self._map(*_aligned(address, length), found_free=found_free)
+                self._map(*page_range(address, length), found_free=found_free)
             case Munmap(address=address, length=length):
-                self._unmap(*_aligned(address, length))
+                self._unmap(*page_range(address, length))
             case Mprotect(address=address, length=length) | Madvise(address=address, length=length):
-                self._touch_range(*_aligned(address, length))
+                self._touch_range(*page_range(address, length))
             case Brk(address=address):
                 self._move_break(-(-address // PAGE_BYTES) * PAGE_BYTES)
 
@@ -177,12 +177,6 @@ def _solid(parts: list[_Piece]) -> list[_Piece]:
 def _swallow(low: _Piece, high: _Piece) -> None:
     low.end = max(low.end, high.end)
     low.known |= high.known
-
-
-def _aligned(address: int, length: int) -> tuple[int, int]:
-    """The pages of a range, as the kernel rounds them."""
-    start = address - address % PAGE_BYTES
-    return start, -(-(address + length) // PAGE_BYTES) * PAGE_BYTES
 
 
 def _is_text(piece: _Piece) -> bool:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
+from kactors.recordings.steps import PAGE_BYTES
+
+
+def page_range(address: int, length: int) -> tuple[int, int]:
+    """The pages of a range in bytes, as the kernel rounds them."""
+    start = address - address % PAGE_BYTES
+    return start, -(-(address + length) // PAGE_BYTES) * PAGE_BYTES
+
 
 class RangeSet:
     """Addresses in disjoint half-open ranges [start, end), in bytes; an empty range is no range."""

@@ -28,13 +28,29 @@ _NEEDED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When a step began and ended (a fault shows no end), in ns since boot; `away`: the thread was off its CPU before.
+
+    A wait for mmap_lock is no absence: it belongs to the step in which it was.
+    """
+
+    begins_ns: int
+    ends_ns: int
+    away: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedThread:
-    """One thread: its last name, its steps, and when it was first seen, in ns after the recording's first event."""
+    """One thread: its last name, its steps, and when it was first seen, in ns after the recording's first event.
+
+    `moments` are the steps' own, one each.
+    """
 
     tid: int
     comm: str
     steps: tuple[Step, ...]
     start_ns: int
+    moments: tuple[Moment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,7 @@ class _OpenCall:
     fields: dict[str, int]
     user_ns: int
     at_ns: int
+    away: bool
     slot: int
 
 
@@ -75,7 +92,7 @@ class ProcessHistory:
         if there is not thread:
             self._on_cpu[event.cpu] = thread
             if there is not None:
-                there.clock.gone(event.at_ns)
+                there.gone(event.at_ns)
             if thread is not None:
                 self._moved(thread, event)
         if thread is not None:
@@ -84,14 +101,14 @@ class ProcessHistory:
     def _moved(self, thread: _Thread, event: PerfEvent) -> None:
         old = thread.cpu
         if old is not None and old != event.cpu and self._on_cpu.get(old) is thread:
-            thread.clock.gone(event.at_ns)
+            thread.gone(event.at_ns)
             self._on_cpu[old] = None
         thread.cpu = event.cpu
 
     def threads(self, first_ns: int) -> tuple[RecordedThread, ...]:
         """The threads that did something, by tid. To be asked once, at the end: it ends the calls that are open."""
         return tuple(
-            RecordedThread(tid, thread.comm, steps, thread.start_ns - first_ns)
+            RecordedThread(tid, thread.comm, steps, thread.start_ns - first_ns, thread.moments())
             for tid, thread in sorted(self._threads.items())
             if (steps := thread.finished())
         )
@@ -108,6 +125,8 @@ class _Thread:
         self.clock = UserClock(tracing_ns)
         self._history = history
         self._steps: list[Step | None] = []  # None: a call that is open or was dropped
+        self._moments: list[Moment | None] = []
+        self._away = False
         self._call: _OpenCall | None = None
         self._carried_ns = 0
 
@@ -130,9 +149,17 @@ class _Thread:
         elif role is Role.INTERRUPT_EXIT:
             clock.interrupt_left(at_ns)
         elif role is Role.SWITCH:
-            clock.switched(at_ns)
+            self._away |= self._call is None and clock.switched(at_ns)
         else:
             clock.seen(at_ns)
+
+    def gone(self, at_ns: int) -> None:
+        """Something else is on its CPU."""
+        self._away |= self._call is None and not self.clock.locking
+        self.clock.gone(at_ns)
+
+    def moments(self) -> tuple[Moment, ...]:
+        return tuple(moment for moment in self._moments if moment is not None)
 
     def finished(self) -> tuple[Step, ...]:
         self._abandon()
@@ -149,6 +176,7 @@ class _Thread:
         user_ns = self._user_ns(event.at_ns) if self._call is None else 0
         step = Fault(user_ns, fields.address, fields.write, fields.instruction)
         self._steps.append(step)
+        self._moments.append(Moment(event.at_ns, event.at_ns, self._taken_away()))
         self._history.changes.append(TimedStep(event.at_ns, step))
         self.clock.step_ended(event.at_ns, fault=True)
 
@@ -164,8 +192,10 @@ class _Thread:
         if self._call is not None:
             self._abandon()
             self.clock.step_ended(event.at_ns)  # when the lost exit was is not known
-        self._call = _OpenCall(name, fields, self._user_ns(event.at_ns), event.at_ns, len(self._steps))
+        user_ns = self._user_ns(event.at_ns)
+        self._call = _OpenCall(name, fields, user_ns, event.at_ns, self._taken_away(), len(self._steps))
         self._steps.append(None)
+        self._moments.append(None)
 
     def _exit(self, event: PerfEvent) -> None:
         call, result = self._call, call_result(event.args)
@@ -182,11 +212,11 @@ class _Thread:
         step = None if _failed(call, result) else _step(call, result)
         if step is None:
             self._history.failed_calls += 1
-            self._carried_ns += call.user_ns
+            self._carry(call)
             return
         # The exit of mmap may be later than another thread's munmap of the same place, never earlier.
         effect_ns = at_ns if isinstance(step, Mmap | Brk) else call.at_ns
-        self._keep(call, step, effect_ns)
+        self._keep(call, step, effect_ns, at_ns)
 
     def _abandon(self) -> None:
         """The open call, if any, will have no exit."""
@@ -195,13 +225,23 @@ class _Thread:
             return
         step = _step(call, None)
         if step is None:
-            self._carried_ns += call.user_ns
+            self._carry(call)
         else:
-            self._keep(call, step, call.at_ns)
+            self._keep(call, step, call.at_ns, call.at_ns)
 
-    def _keep(self, call: _OpenCall, step: Step, effect_ns: int) -> None:
+    def _keep(self, call: _OpenCall, step: Step, effect_ns: int, ends_ns: int) -> None:
         self._steps[call.slot] = step
+        self._moments[call.slot] = Moment(call.at_ns, ends_ns, call.away)
         self._history.changes.append(TimedStep(effect_ns, step))
+
+    def _carry(self, call: _OpenCall) -> None:
+        """The call is no step: what was before it is before the next one."""
+        self._carried_ns += call.user_ns
+        self._away |= call.away
+
+    def _taken_away(self) -> bool:
+        away, self._away = self._away, False
+        return away
 
     def _user_ns(self, at_ns: int) -> int:
         carried, self._carried_ns = self._carried_ns, 0

@@ -32,6 +32,8 @@ from kactors.recordings.event_names import (
 )
 from kactors.recordings.fields import (
     LockFields,
+    call_fields,
+    call_result,
     fault_fields,
     is_success,
     lock_fields,
@@ -89,11 +91,16 @@ class Tally(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All of it, over `span_ns`; what did not occur is missing or 0."""
+    """All of it, over `span_ns`; what did not occur is missing or 0.
+
+    `joins`: the areas that the process maps become part of others that have pages: most of the first faults in them
+    take no mmap_lock, which they had to for an anon_vma of their own.
+    """
 
     times: Mapping[Timing, Distribution]
     tallies: Mapping[Tally, int]
     span_ns: int
+    joins: bool = False
 
 
 @dataclass(slots=True)
@@ -102,23 +109,26 @@ class Samples:
 
     times: dict[Timing, list[int]] = field(default_factory=lambda: {timing: [] for timing in Timing})
     tallies: Counter[Tally] = field(default_factory=Counter)
+    joins: int = 0
 
     def measured(self, span_ns: int) -> Measured:
         """Return them summed up."""
         times = {timing: distribution(taken) for timing, taken in self.times.items()}
-        return Measured(times, {tally: self.tallies[tally] for tally in Tally}, span_ns)
+        return Measured(times, {tally: self.tallies[tally] for tally in Tally}, span_ns, joins=self.joins > 0)
 
 
 @dataclass(slots=True)
 class _Task:
     """What a thread is in the middle of; times since boot in ns."""
 
-    call: tuple[str, int] | None = None
+    call: tuple[str, int, int] | None = None
     waits: tuple[LockFields, int] | None = None
     writes_since: int | None = None
     fault_since: int | None = None
     fault_shows: str = ""
     huge_since: int | None = None
+    new_area: range = range(0)
+    first_fault: bool = False
 
 
 def measure(events: Iterable[PerfEvent], process: RecordedProcess, span_ns: int) -> Measured:
@@ -170,10 +180,14 @@ class _Meter:
         if fields is not None and fields.address is not None:
             self.samples.tallies[Tally.FAULTS] += 1
             task.fault_since, task.fault_shows = event.at_ns, ""
+            task.first_fault = fields.address in task.new_area
+            task.new_area = range(0)
 
     def _start(self, event: PerfEvent, task: _Task) -> None:
         # A fault's lock is the first thing that it shows; it may try twice.
         task.fault_since = None if task.fault_shows == PAGE_ALLOC else task.fault_since
+        if task.fault_since is not None:
+            self._first_fault(task, -1)
         task.fault_shows = LOCK_START
         lock = lock_fields(event.args)
         if lock is not None:
@@ -217,18 +231,25 @@ class _Meter:
         elif not task.fault_shows:
             self._add(Timing.FAULT_TO_PAGE, task.fault_since, event)
             task.fault_shows = PAGE_ALLOC
+            self._first_fault(task, 1)
+
+    def _first_fault(self, task: _Task, joins: int) -> None:
+        self.samples.joins += joins if task.first_fault else 0
+        task.first_fault = False
 
     def _free(self, event: PerfEvent, task: _Task) -> None:
         del event, task
         self.samples.tallies[Tally.FREES] += 1
 
     def _enter(self, event: PerfEvent, task: _Task) -> None:
-        task.call, task.fault_since = (event.event.removeprefix(ENTER), event.at_ns), None
+        length = call_fields(event.args).get("len", 0)
+        task.call, task.fault_since = (event.event.removeprefix(ENTER), event.at_ns, length), None
 
     def _exit(self, event: PerfEvent, task: _Task) -> None:
         call, task.call = task.call, None
         if call is not None and call[0] == event.event.removeprefix(EXIT):
             self._add(Timing(call[0]), call[1], event)
+            task.new_area = _made(call[0], call[2], event)
 
     def _queue(self, event: PerfEvent, task: _Task) -> None:
         del task
@@ -247,3 +268,9 @@ class _Meter:
         if "status=succeeded" in event.args:
             self.samples.tallies[Tally.COLLAPSES] += 1
             self._add(Timing.COLLAPSE, since_ns, event)
+
+
+def _made(call: str, length: int, event: PerfEvent) -> range:
+    """The addresses that an mmap has just mapped; none for any other call."""
+    address = call_result(event.args)
+    return range(address, address + length) if call == "mmap" and address is not None and address > 0 else range(0)

@@ -62,12 +62,18 @@ class UserClock:
         self.seen(at_ns)
         self._interrupts = max(0, self._interrupts - 1)
 
-    def switched(self, at_ns: int) -> None:
-        """An event tells that the thread leaves its CPU. In an interrupt it tells only of a flush."""
+    @property
+    def locking(self) -> bool:
+        """The thread's fault waits for the mmap lock, or has it."""
+        return self._locking
+
+    def switched(self, at_ns: int) -> bool:
+        """An event tells that the thread leaves its CPU. In an interrupt it tells only of a flush: False."""
         if self._interrupts:
             self.seen(at_ns)
-        else:
-            self.gone(at_ns)
+            return False
+        self.gone(at_ns)
+        return not self._locking
 
     def fault_work(self, at_ns: int, locking: bool | None) -> None:
         """The thread shows an event that a fault may show; `locking`: it waits for or has the lock, None: as before."""

@@ -12,6 +12,7 @@ from kactors.kernel.pte import allows, mk_pte, pte_pfn
 from kactors.syscalls import address_space, set_up
 from protocols.page_cache import Filesystem
 from protocols.page_table import PmdState
+from protocols.scheduling import FUTEX_WAKE
 from protocols.tracepoints import (
     FaultDone,
     PageFaultUser,
@@ -57,6 +58,17 @@ class UserThread:
     async def compute(self, ns: int) -> None:
         """Run user code for ``ns``."""
         await self.cpu.compute(ns)
+
+    async def wait(self) -> None:
+        """Sleep until another thread calls ``wake``; one that came before counts. No system call is paid for."""
+        cpu = self.cpu
+        cpu.current.request = "a futex"
+        await cpu.sync()
+        await cpu.sleep()
+
+    def wake(self, other: UserThread) -> None:
+        """End another thread's ``wait``."""
+        self.cpu.say(other.cpu, FUTEX_WAKE, other.number + 1)
 
     def record_done(self) -> None:
         """Count one unit of the workload's own result."""

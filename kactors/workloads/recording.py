@@ -2,13 +2,16 @@
 
 More workers than recorded threads repeat these in turn, in the same mm; each repetition has its own copies of the
 areas that it maps and of those that existed before. The simulated mm places them itself, top down, so that they merge
-as they would.
+as they would; those that hold a huge page stay where they were, so that they hold as many.
+
+A thread does a step when it has computed as long as it had, and when the steps of other threads that it depends on are
+done (`kactors.recordings.plan`): until then it is off its CPU.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,10 +20,12 @@ from pydantic import Field
 
 from kactors.engine.errors import UsageError
 from kactors.recordings import Recording, RecordingError, read_recording
+from kactors.recordings.plan import Done, Piece, PlannedStep, plan
 from kactors.recordings.steps import PROT_READ, PROT_WRITE, Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
 from kactors.syscalls import UserThread
 from kactors.workloads.base import Workload
 from kactors.workloads.options import Options
+from protocols.machine import Machine
 from protocols.vma import VmaKind
 
 MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE = 4, 8, 14
@@ -47,61 +52,44 @@ def open_recording(file: str, pid: int | None, tracing_ns: int | None) -> Record
         raise UsageError(str(error)) from error
 
 
-class Places:
-    """Where recorded ranges lie in the simulated address space."""
+class _Repetition:
+    """One run through all recorded threads: where its mappings lie, how far its threads are, who waits for them."""
 
-    def __init__(self, shared: Places | None = None) -> None:
-        self._shared = shared
-        self._starts: list[int] = []
-        self._ranges: list[tuple[int, int, int]] = []
+    def __init__(self, threads: int, *, at_recorded_places: bool) -> None:
+        self.bases: dict[int, int] = {}
+        self.done = [0] * threads
+        self.at_recorded_places = at_recorded_places
+        self._waiting: defaultdict[int, list[tuple[int, UserThread]]] = defaultdict(list)
 
-    def add(self, start: int, end: int, simulated: int) -> None:
-        """A recorded range now lies at ``simulated``; whatever was said of its addresses before is forgotten."""
-        self.remove(start, end)
-        place = bisect_right(self._starts, start)
-        self._starts.insert(place, start)
-        self._ranges.insert(place, (start, end, simulated))
+    async def until(self, thread: UserThread, after: Iterable[Done]) -> None:
+        """Wait, off the CPU, until other threads have come so far; for those that do not run here nobody waits."""
+        for other, count in after:
+            while other < len(self.done) and self.done[other] < count:
+                self._waiting[other].append((count, thread))
+                await thread.wait()
 
-    def remove(self, start: int, end: int) -> None:
-        """Forget [start, end)."""
-        kept: list[tuple[int, int, int]] = []
-        for low, high, simulated in self._ranges:
-            if high <= start or low >= end:
-                kept.append((low, high, simulated))
-                continue
-            if low < start:
-                kept.append((low, start, simulated))
-            if high > end:
-                kept.append((end, high, simulated + end - low))
-        self._ranges = kept
-        self._starts = [low for low, _, _ in kept]
+    def has_done(self, thread: UserThread, place: int) -> None:
+        """One more step of a thread: wake those who wait for it."""
+        self.done[place] += 1
+        waiting = self._waiting.pop(place, ())
+        for count, waiter in waiting:
+            if count <= self.done[place]:
+                thread.wake(waiter)
+            else:
+                self._waiting[place].append((count, waiter))
 
-    def find(self, address: int) -> int | None:
-        """Return the simulated address, from one's own ranges first; None when nobody has mapped it."""
-        place = bisect_right(self._starts, address) - 1
-        if place >= 0:
-            start, end, simulated = self._ranges[place]
-            if address < end:
-                return simulated + address - start
-        return self._shared.find(address) if self._shared is not None else None
+    async def map(self, thread: UserThread, mapping: int, at: int, length: int, how: Mapping[str, Any]) -> int:
+        """Map what was recorded at ``at``; return where."""
+        found = -1
+        if self.at_recorded_places and length >= thread.cpu.machine.pmd_size:
+            found = await thread.mmap(length, address=at, **how)
+        self.bases[mapping] = found if found >= 0 else await thread.mmap(length, **how)
+        return self.bases[mapping]
 
-    def pieces(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return the parts of [start, end) that are mapped, as (simulated address, length), from own ranges first."""
-        own = [
-            (simulated + max(low, start) - low, min(high, end) - max(low, start))
-            for low, high, simulated in self._ranges
-            if low < end and high > start
-        ]
-        if own or self._shared is None:
-            return own
-        return self._shared.pieces(start, end)
-
-    def release(self, start: int, end: int) -> None:
-        """Forget a range that has been unmapped, where it was found."""
-        if any(low < end and high > start for low, high, _ in self._ranges) or self._shared is None:
-            self.remove(start, end)
-        else:
-            self._shared.release(start, end)
+    def ranges(self, pieces: Iterable[Piece]) -> list[tuple[int, int]]:
+        """Where pieces lie, as (address, length); what is not mapped here has no place."""
+        bases = self.bases
+        return [(bases[piece.mapping] + piece.offset, piece.length) for piece in pieces if piece.mapping in bases]
 
 
 class Replay(Workload):
@@ -114,7 +102,8 @@ class Replay(Workload):
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._threads = [thread for thread in recording.threads if thread.steps]
-        self._shared: list[Places] = []
+        self._plan = plan(self._threads, recording.areas)
+        self._repetitions: list[_Repetition] = []
         self.steps = self.skipped_steps = 0
         if not self._threads:
             raise UsageError(f"{recording.source}: process {recording.pid} does nothing that could be replayed")
@@ -131,36 +120,38 @@ class Replay(Workload):
         return len(self._threads)
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
-        """Map, for each repetition, the areas that existed before the recording began.
+        """Map, for each repetition, the areas that existed before the recording began, the highest first.
 
         Each gets one page more, which is touched: an area that has a history has an anon_vma.
         """
-        page = thread.page_size
-        for _ in range(-(-workers // len(self._threads))):
-            places = Places()
-            for area in self.recording.areas:
+        page, recorded = thread.page_size, len(self._threads)
+        for first in range(0, workers, recorded):
+            repetition = _Repetition(min(recorded, workers - first), at_recorded_places=not first)
+            for mapping, area in reversed(list(enumerate(self.recording.areas))):
                 kind = VmaKind.FILE if area.file else VmaKind.ANON
                 length = -(-(area.end - area.start) // page) * page
-                simulated = await thread.mmap(length + page, kind=kind)
-                await thread.touch(simulated + length)
-                places.add(area.start, area.end, simulated)
-            self._shared.append(places)
+                base = await repetition.map(thread, mapping, area.start, length + page, {"kind": kind})
+                await thread.touch(base + length)
+            if self.recording.measured.joins:
+                await thread.touch(await thread.mmap(page))  # what is mapped next comes below it, and joins it
+            self._repetitions.append(repetition)
 
     async def work(self, thread: UserThread) -> None:
         """Do what the recorded thread did."""
-        repetition, which = divmod(thread.number - 1, len(self._threads))
-        places = Places(self._shared[repetition])
-        heap_end: int | None = None
-        for step in self._threads[which].steps:
-            await thread.compute(step.user_ns)
+        which, place = divmod(thread.number - 1, len(self._threads))
+        repetition = self._repetitions[which]
+        before: Step | None = None
+        for planned in self._plan[place]:
+            step = planned.step
+            await thread.compute(max(step.user_ns - _kernel_ns(before, step, thread.cpu.machine), 0))
+            await repetition.until(thread, planned.after)
             self.steps += 1
-            if isinstance(step, Brk):
-                await self._brk(thread, step, heap_end, places)
-                heap_end = step.address
-            elif not await _do(thread, step, places):
+            if await _do(thread, planned, repetition):
+                thread.record_done()
+            else:
                 self.skipped_steps += 1
-                continue
-            thread.record_done()
+            repetition.has_done(thread, place)
+            before = step
 
     def notes(self) -> list[str]:
         """Tell what of the file was not used."""
@@ -170,61 +161,61 @@ class Replay(Workload):
             notes.append(f"{report.skipped} of {report.lines} lines are unreadable and were skipped")
         if self.skipped_steps:
             share = f"{self.skipped_steps} of {self.steps} steps ({100 * self.skipped_steps / self.steps:.1f} %)"
-            why = "threads are replayed without the waits between them, so some come too early"
-            notes.append(f"{share} found their memory not mapped or not accessible and were skipped: {why}")
+            notes.append(f"{share} found their memory not mapped or not accessible and were skipped")
         if self.recording.machine_facts.collapses:
             hint = "here it runs with --set khugepaged.scan_sleep_millisecs=10"
             notes.append(f"khugepaged made {self.recording.machine_facts.collapses} collapses meanwhile; {hint}")
         return notes
 
-    async def _brk(self, thread: UserThread, step: Brk, heap_end: int | None, places: Places) -> None:
-        """Grow or shrink the heap; the first one only tells where it ends."""
-        if heap_end is None or step.address == heap_end:
-            return
-        if step.address > heap_end:
-            places.add(heap_end, step.address, await thread.mmap(step.address - heap_end))
-        else:
-            await _unmap(thread, step.address, heap_end, places)
+
+def _kernel_ns(before: Step | None, step: Step, machine: Machine) -> int:
+    """What of the user time before a step is the kernel's, which the simulation adds itself.
+
+    Between the last tracepoint of a fault and the next one lie the page table's entry and the return, between two calls
+    the way out and in.
+    """
+    after_fault_ns = machine.clear_page_ns + machine.rmap_lru_ns + machine.fault_exit_ns
+    way_out_ns = after_fault_ns if isinstance(before, Fault) else machine.syscall_ns // 2
+    return (way_out_ns if before is not None else 0) + (0 if isinstance(step, Fault) else machine.syscall_ns // 2)
 
 
-async def _do(thread: UserThread, step: Step, places: Places) -> bool:
-    """Do one step; False when nobody has mapped what it refers to."""
+async def _do(thread: UserThread, planned: PlannedStep, repetition: _Repetition) -> bool:
+    """Do one step; False when what it refers to is not mapped, or not accessible."""
+    step = planned.step
+    if planned.makes is not None:
+        await _map(thread, step, planned.makes, repetition)
+        return True
+    ranges = repetition.ranges(planned.pieces)
     match step:
         case Fault():
-            address = places.find(step.address)
-            return address is not None and await thread.touch(address, write=step.write)
-        case Mmap():
-            kind = VmaKind.FILE if step.file else VmaKind.ANON
-            readable, writable = bool(step.prot & PROT_READ), bool(step.prot & PROT_WRITE)
-            mapped = await thread.mmap(step.length, readable=readable, writable=writable, kind=kind)
-            places.add(step.address, step.address + step.length, mapped)
-            return True
-        case Munmap():
-            return await _unmap(thread, step.address, step.address + step.length, places)
+            return bool(ranges) and await thread.touch(ranges[0][0], write=step.write)
+        case Munmap() | Brk():
+            for start, length in ranges:
+                await thread.munmap(start, length)
         case Mprotect():
-            pieces = places.pieces(step.address, step.address + step.length)
-            for start, length in pieces:
-                readable, writable = bool(step.prot & PROT_READ), bool(step.prot & PROT_WRITE)
+            readable, writable = bool(step.prot & PROT_READ), bool(step.prot & PROT_WRITE)
+            for start, length in ranges:
                 await thread.mprotect(start, length, readable=readable, writable=writable)
-            return bool(pieces)
         case Madvise():
-            return await _advise(thread, step, places)
-    return False
+            await _advise(thread, step, ranges)
+    return bool(ranges) or isinstance(step, Brk)
 
 
-async def _unmap(thread: UserThread, start: int, end: int, places: Places) -> bool:
-    pieces = places.pieces(start, end)
-    places.release(start, end)
-    for address, length in pieces:
-        await thread.munmap(address, length)
-    return bool(pieces)
+async def _map(thread: UserThread, step: Step, made: Piece, repetition: _Repetition) -> None:
+    if isinstance(step, Mmap):
+        how: dict[str, Any] = {
+            "kind": VmaKind.FILE if step.file else VmaKind.ANON,
+            "readable": bool(step.prot & PROT_READ),
+            "writable": bool(step.prot & PROT_WRITE),
+        }
+        await repetition.map(thread, made.mapping, step.address, step.length, how)
+    elif isinstance(step, Brk):
+        await repetition.map(thread, made.mapping, step.address - made.length, made.length, {})
 
 
-async def _advise(thread: UserThread, step: Madvise, places: Places) -> bool:
-    pieces = places.pieces(step.address, step.address + step.length)
-    for start, length in pieces:
+async def _advise(thread: UserThread, step: Madvise, ranges: Iterable[tuple[int, int]]) -> None:
+    for start, length in ranges:
         if step.advice in (MADV_DONTNEED, MADV_FREE):
             await thread.madvise_dontneed(start, length)
         elif step.advice == MADV_HUGEPAGE:
             await thread.madvise_hugepage(start, length)
-    return bool(pieces)
