@@ -18,7 +18,7 @@ from protocols.result import Result
 from protocols.scenario import Scenario
 
 MACHINE = "zen4-vm-2"
-POLICY = "per-vma"
+POLICY = "per-vma-6.15"
 """Where the recordings come from: Linux 6.18 on a VM with two CPUs."""
 
 JUDGED_FROM = 51

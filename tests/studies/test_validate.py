@@ -45,7 +45,7 @@ def as_json(short):
 
 def test_what_was_recorded_is_simulated_as_often(as_json):
     times = {row["name"]: row for row in as_json["times"]}
-    assert (as_json["machine"], as_json["policy"], as_json["seed"]) == ("zen4-vm-2", "per-vma", 1)
+    assert (as_json["machine"], as_json["policy"], as_json["seed"]) == ("zen4-vm-2", "per-vma-6.15", 1)
     for name in ("mmap", "munmap", "mmap_lock write wait", "mmap_lock write hold"):
         assert times[name]["recorded"]["count"] > 90
         assert abs(times[name]["simulated"]["count"] - times[name]["recorded"]["count"]) <= 4
@@ -111,7 +111,7 @@ def test_a_missed_target_is_no_finding_unless_one_is_strict(short):
 
 def test_the_same_call_from_python(short, as_json):
     options = {"file": str(short)}
-    scenario = Scenario(workload="recording", options=options, machine="zen4-vm-2", policy="per-vma")
+    scenario = Scenario(workload="recording", options=options, machine="zen4-vm-2", policy="per-vma-6.15")
     assert json.loads(json.dumps(validate(scenario).to_json())) == as_json
 
 
