@@ -63,7 +63,7 @@ class FileFault:
     async def do_read_fault(self) -> None:
         """Map what is in memory around the address; where that does not help, bring the page."""
         cpu = self.cpu
-        if cpu.machine.fault_around_bytes > cpu.machine.page_size and await self.do_fault_around():
+        if cpu.machine.fault_around_bytes >= 2 * cpu.machine.page_size and await self.do_fault_around():
             return
         found = await filemap.find_lock_page(cpu, self.vma, self.address)
         pte = await cpu.pte_lock(self.table, self.address)
@@ -79,13 +79,16 @@ class FileFault:
         return self.shared and self.vma.writable and not mkwrite
 
     def _window(self) -> tuple[int, int]:
-        """do_fault_around: the aligned fault_around_bytes that hold the address, inside the area and the page table."""
+        """do_fault_around: the aligned fault_around_bytes that hold the address, inside the area and the page table.
+
+        They are a power of two of pages, at most a page table's. An area that begins inside them shifts them.
+        """
         cpu, vma = self.cpu, self.vma
-        around, page = cpu.machine.fault_around_bytes, cpu.machine.page_size
+        table = cpu.machine.pmd_size
+        around = 1 << (min(cpu.machine.fault_around_bytes, table).bit_length() - 1)
         start = max(self.address // around * around, vma.start)
-        table_end = (self.address // cpu.machine.pmd_size + 1) * cpu.machine.pmd_size
-        start = max(start, table_end - cpu.machine.pmd_size)
-        return start, min(start + around, table_end, vma.end) - page
+        table_end = (self.address // table + 1) * table
+        return start, min(start + around, table_end, vma.end) - cpu.machine.page_size
 
     async def do_fault_around(self) -> bool:
         """Set the entries that are none of the pages that are there; whether the address has one then."""

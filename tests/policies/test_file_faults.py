@@ -7,6 +7,7 @@ import pytest
 from kactors.kernel.pte import pte_pfn, pte_write
 from protocols.page_cache import AddToPageCache, Filesystem, FindLockPage, PageMkwrite, SetPageDirty
 from protocols.page_table import SetPte
+from protocols.scenario import Khugepaged
 from protocols.tlb import FlushTlb
 from protocols.tracepoints import PageCopied, PageFaultUser, RegisterSet
 from protocols.vma import MappedFile, VmaKind
@@ -104,6 +105,27 @@ def test_the_window_begins_and_ends_with_area_and_page_table():
     assert [index for index in range(5) if low.entry(index)] == [0, 1, 2, 3]
 
 
+def test_an_area_that_begins_inside_the_window_shifts_it_but_not_into_the_next_page_table():
+    async def cut_off(thread):
+        await thread.munmap(BASE, 505 * PAGE)
+
+    area = FileArea(touching(506, write=False), before=cut_off, cached=True, pages=1024)
+    assert [index for index in range(1024) if area.entry(index)] == list(range(505, 512))
+    shifted = FileArea(touching(2, write=False), before=cut_first_page, cached=True, pages=40)
+    assert [index for index in range(40) if shifted.entry(index)] == list(range(1, 17))
+
+
+async def cut_first_page(thread):
+    await thread.munmap(BASE, PAGE)
+
+
+@pytest.mark.parametrize(("around", "pages"), [(3 * PAGE, 2), (2 * PAGE - 1, 1), (PMD, 512), (1 << 30, 512)])
+def test_the_window_is_a_power_of_two_of_pages_and_at_most_a_page_table(around, pages):
+    costs = {"fault_around_bytes": around}
+    area = FileArea(touching(512, write=False), cached=True, pages=1024, costs=costs)
+    assert [index for index in range(1024) if area.entry(index)] == list(range(512, 512 + pages))
+
+
 def test_without_fault_around_a_read_maps_its_page_only():
     area = FileArea(touching(3, 4, write=False), cached=True, costs={"fault_around_bytes": PAGE})
     assert area.faults == [3, 4]
@@ -139,6 +161,7 @@ def test_a_private_write_copies_the_page_and_leaves_the_files_alone(policy):
     assert area.faults == [0, 1]
     assert area.entry(0) == (False, True)
     assert (area.page(0).mapcount, area.page(0).dirty) == (0, False)
+    assert area.machine.system.mm.tree.find(BASE).anon_vma
     assert area.times(FlushTlb) == 0
     assert area.machine.system.account_pages().file_pages == 2
 
@@ -250,6 +273,12 @@ def test_written_pages_of_a_shared_file_are_flushed_under_each_pte_lock(shared, 
     assert area.page(600).mapcount == 0
 
 
+def test_pages_of_a_shared_file_that_were_only_read_wait_for_the_flush_at_the_end():
+    read = touching(0, 600, write=False)
+    area = FileArea(unmap_all, before=read, shared=True, filesystem=Filesystem.EXT4, pages=1024)
+    assert area.times(FlushTlb) == 1
+
+
 def test_munmap_frees_copies_and_leaves_the_files_pages():
     area = FileArea(unmap_all, before=touching(0, 600, write=True), pages=1024)
     account = area.machine.system.account_pages()
@@ -292,11 +321,15 @@ def test_khugepaged_and_huge_faults_leave_files_alone():
     async def advise(thread):
         await thread.madvise_hugepage(BASE, 2 * PMD)
         await touching(*range(512))(thread)
+        await thread.compute(3_000_000)
 
     copied = Heard(PageCopied)
-    area = FileArea(advise, pages=1024, collapse_ms=1, observers=[copied], until_ns=5_000_000)
+    area = FileArea(
+        advise, pages=1024, observers=[copied], khugepaged=Khugepaged(scan_sleep_millisecs=1, fault_huge=True)
+    )
     assert copied.all == []
-    assert area.result.collapses.keys() <= {"vma_check_failed"}
+    assert area.result.collapses.keys() == {"vma_check_failed"}
+    assert "thp_fault_alloc" not in area.result.vmstat
 
 
 @pytest.mark.parametrize("policy", POLICIES)
