@@ -143,7 +143,7 @@ class _Walk:
 
     def _attributes(self, thing: Any) -> Frozen:
         if isinstance(thing, types.CellType):
-            return self.value(thing.cell_contents)
+            return self._cell(thing)
         kind: Any = type(thing)
         names = _slots(kind)
         attributes = {name: getattr(thing, name) for name in names if hasattr(thing, name)} | vars_of(thing)
@@ -151,6 +151,14 @@ class _Walk:
             raise TypeError(f"cannot freeze {thing!r} ({type(thing)}), which {self._root!r} holds")
         seen = sorted(attributes.keys() - UNSEEN)
         return (kind, tuple([(name, self.value(attributes[name])) for name in seen]))
+
+
+    def _cell(self, cell: types.CellType) -> Frozen:
+        """A variable that a closure shares; it may not have been given a value yet."""
+        try:
+            return self.value(cell.cell_contents)
+        except ValueError:
+            return "no value yet"
 
 
 def _have_an_order(keys: Iterable[Any]) -> bool:

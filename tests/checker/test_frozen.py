@@ -64,6 +64,17 @@ async def half_consumed() -> None:
         await Pause()
 
 
+async def shared_late() -> None:
+    """A closure's variable has no value at first."""
+    await Pause()
+    await Pause()
+    number = 1
+    sum(number for _ in range(2))
+    await Pause()
+    number += 1
+    await Pause()
+
+
 async def line() -> None:
     await Pause()
     await Pause()
@@ -71,7 +82,7 @@ async def line() -> None:
     await Pause()
 
 
-BODIES = (loop_position, variable, closure, generator, half_consumed, line)
+BODIES = (loop_position, variable, closure, generator, half_consumed, shared_late, line)
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -86,11 +86,13 @@ def litmus(subject: Subject, moves: Sequence[Move]) -> str:
     """Return the litmus test of a schedule.
 
     Raises:
-        UsageError: the schedule is no finding, or more than three CPUs take part in it.
+        UsageError: the schedule is no finding, more than three CPUs take part in it, or it is about a file's pages.
     """
     seen, again = accesses(subject, moves)
     if again.stop is None or isinstance(again.stop, Quiescent):
         raise UsageError("the schedule ends without a finding: there is no bad outcome to ask a memory model for")
+    if any(access.to == "page_cache" for column in seen.columns.values() for access in column):
+        raise UsageError("the schedule uses pages of a file: a litmus test has no page locks; use --format promela")
     threads = [_thread(name, column) for name, column in sorted(seen.columns.items())]
     _irqs_on_again(threads)
     shared = _shared(threads) - seen.read_together

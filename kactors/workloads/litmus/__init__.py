@@ -7,6 +7,9 @@ from kactors.workloads.litmus.collapse_fault import CollapseFault
 from kactors.workloads.litmus.collapse_munmap import CollapseMunmap
 from kactors.workloads.litmus.collapse_vs_fault import CollapseVsFault
 from kactors.workloads.litmus.dontneed_fault import DontneedFault
+from kactors.workloads.litmus.file_copy import FileCopy
+from kactors.workloads.litmus.file_copy_munmap import FileCopyMunmap
+from kactors.workloads.litmus.file_shared import FileShared
 from kactors.workloads.litmus.mail import Mail
 from kactors.workloads.litmus.mail_deadlock import MailDeadlock
 from kactors.workloads.litmus.mprotect_fault import MprotectFault
@@ -46,6 +49,9 @@ SCENES: dict[str, type[Scene]] = {
         CollapseFault,
         CollapseMunmap,
         OutOfMemory,
+        FileCopy,
+        FileCopyMunmap,
+        FileShared,
     )
 }
 """For a search: every interleaving can be gone through."""

@@ -78,6 +78,13 @@ def test_a_schedule_without_a_finding_is_refused():
         litmus(subject, end.moves)
 
 
+def test_a_finding_about_a_files_pages_is_refused():
+    subject = Subject(Scenario(workload="file-copy", policy="broken-no-pte-recheck", machine="small", cpus=2))
+    _, moves = Search(subject, make_strategy("exhaustive", subject, Budget(), 1)).run().finding
+    with pytest.raises(UsageError, match="a litmus test has no page locks"):
+        litmus(subject, moves)
+
+
 @pytest.mark.skipif(shutil.which("herd7") is None, reason="not installed: herd7; our own grammar has checked the tests")
 @pytest.mark.parametrize("workload", FINDINGS)
 def test_herd7_says_that_the_bad_outcome_can_happen(texts, workload, tmp_path):

@@ -37,6 +37,9 @@ OUTCOMES = {
     "vma-reuse": EITHER,
     "collapse-fault": {seen(r0="stored", r0_after="stored", khugepaged="succeeded")},
     "collapse-munmap": {seen(khugepaged="succeeded"), seen(khugepaged="vma_check_failed")},
+    "file-copy": {seen(r0="loaded", r0_after="stored", r1="stored")},
+    "file-copy-munmap": EITHER,
+    "file-shared": {seen(r0="stored", r1="stored"), seen(r0="stored", r1="SIGSEGV")},
     # One of the two calls the OOM killer; the other got the last page, or is killed with it.
     "out-of-memory": {seen(r0="stored"), seen(r1="stored"), seen()},
 }
