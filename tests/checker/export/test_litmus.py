@@ -79,7 +79,7 @@ def test_a_schedule_without_a_finding_is_refused():
 
 
 def test_a_finding_about_a_files_pages_is_refused():
-    subject = Subject(Scenario(workload="file-copy", policy="broken-no-pte-recheck", machine="small", cpus=2))
+    subject = Subject(Scenario(workload="file-copy", policy="classic-without-pte_same", machine="small", cpus=2))
     _, moves = Search(subject, make_strategy("exhaustive", subject, Budget(), 1)).run().finding
     with pytest.raises(UsageError, match="a litmus test has no page locks"):
         litmus(subject, moves)
