@@ -152,7 +152,6 @@ class _Walk:
         seen = sorted(attributes.keys() - UNSEEN)
         return (kind, tuple([(name, self.value(attributes[name])) for name in seen]))
 
-
     def _cell(self, cell: types.CellType) -> Frozen:
         """A variable that a closure shares; it may not have been given a value yet."""
         try:

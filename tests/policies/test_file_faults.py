@@ -14,7 +14,7 @@ from protocols.vma import MappedFile, VmaKind
 from tests.accounting import assert_settled, pages_mapped
 from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played
 
-POLICIES = ["classic", "spf-v9", "per-vma"]
+POLICIES = ["classic", "spf-v9", "spf-2021", "per-vma-6.4", "per-vma"]
 FIRST = BASE // PAGE
 
 

@@ -12,8 +12,8 @@ from kactors.workloads.litmus.scene import store
 class FileShared(FileScene):
     """CPU 0 stores and unmaps the page, whose dirty bit has to be seen first; CPU 1 stores meanwhile.
 
-    The file's page becomes dirty under its lock, before or after munmap takes the entry away; the second store is done or
-    ends in SIGSEGV.
+    The file's page becomes dirty under its lock, before or after munmap takes the entry away; the second store is done
+    or ends in SIGSEGV.
     """
 
     name: ClassVar[str] = "file-shared"
