@@ -21,7 +21,7 @@ from kactors.machines import load_machine
 from kactors.mm import Mm
 from kactors.page_cache import PageCache
 from kactors.policies import load_policy
-from kactors.ptl import Ptl
+from kactors.ptl import EntryLockedPtl, Ptl
 from kactors.scheduler import Program, Thread
 from kactors.syscalls import UserThread
 from kactors.workloads import Workload, load_workload
@@ -207,7 +207,7 @@ def build(
     cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))
     directory.cpus = cpus
     allocator = Allocator(engine, machine, lambda: list(cpus))
-    new_table = partial(Ptl, engine, machine)
+    new_table = partial(Ptl if machine.pte_lock_scope == "table" else EntryLockedPtl, engine, machine)
     mm = Mm(engine, machine, scenario.bounds, new_table, allocator)
     directory.mm, directory.allocator = mm, allocator
     directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000

@@ -78,6 +78,8 @@ class Machine(BaseModel):
     """What a read fault of a file maps beside its page, if it is in the page cache."""
     fault_around_page_ns: Cost
 
+    pte_lock_scope: Literal["table", "entry"]
+    """A lock a page table, or a lock an entry, which no kernel has: to ask what sharing the lock costs."""
     mmu_gather_pages: Positive
     """Pages that munmap collects before it must flush under the PTE lock."""
 

@@ -65,7 +65,7 @@ class Scenario(BaseModel):
     policy_options: dict[str, OptionValue] = Field(default_factory=dict)
     """The policy's own options, by name."""
     machine: str = "x86-vm-16"
-    costs: dict[str, int] = Field(default_factory=dict)
+    costs: dict[str, OptionValue] = Field(default_factory=dict)
     """Values of the machine profile to replace, by name."""
     cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     threads: Annotated[int, Field(ge=1, le=65536)] | None = None

@@ -19,7 +19,7 @@ Place = tuple[str, ...]
 SETTINGS = {"bounds": "bounds", "khugepaged": "khugepaged", "machine": "costs", "policy": "policy_options"}
 """What a dotted --set key may begin with, and the part of the scenario that it means."""
 
-OWNERS = {"options": "a workload's", "policy_options": "a policy's"}
+OWNERS = {"options": "a workload's", "policy_options": "a policy's", "costs": "a machine's"}
 
 
 class Draft:

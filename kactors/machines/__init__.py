@@ -14,6 +14,7 @@ from kactors.machines.entry import Entries, Entry
 from kactors.machines.generic import PREFIX
 from kactors.machines.profile_file import BASES, FOLDER, file_names, read_entries
 from protocols.machine import Machine
+from protocols.scenario import OptionValue
 
 __all__ = ["Entries", "Entry", "load_machine", "machine_names", "profile", "sources"]
 
@@ -24,7 +25,7 @@ def machine_names() -> tuple[str, ...]:
     return file_names(FOLDER)
 
 
-def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, int] | None = None) -> Machine:
+def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, OptionValue] | None = None) -> Machine:
     """Return a profile by name, or from a user's TOML file.
 
     Args:

@@ -74,7 +74,7 @@ def _size(scenario: Scenario) -> list[str]:
 def _settings(scenario: Scenario, options: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{key}={_text(value)}" for key, value in options.items())
     yield from (f"policy.{key}={_text(value)}" for key, value in scenario.policy_options.items())
-    yield from (f"machine.{key}={value}" for key, value in scenario.costs.items())
+    yield from (f"machine.{key}={_text(value)}" for key, value in scenario.costs.items())
     yield from (f"bounds.{key}={_text(value)}" for key, value in _changed(scenario.bounds, Bounds()))
     yield from (f"khugepaged.{key}={_text(value)}" for key, value in _changed(scenario.khugepaged, Khugepaged()))
 

@@ -252,7 +252,7 @@ def tell_pressure(run: Run, result: Result) -> Pressure:
     return Pressure(
         policy=result.policy,
         cap=run.scenario.bounds.spf_inflight_max,
-        memory_mib=run.scenario.costs["memory_mib"],
+        memory_mib=int(run.scenario.costs["memory_mib"]),
         pages=memory.total_pages,
         peak_mm=result.transient.peak_mm,
         crossed=memory.watermarks_crossed,

@@ -9,7 +9,7 @@ from kactors.engine.inline_runtime import run_inline
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, mk_pte
 from kactors.machines import load_machine
 from kactors.observers.properties.lock_exclusion import LockExclusion
-from kactors.ptl import Ptl
+from kactors.ptl import EntryLockedPtl, Ptl
 from protocols.page_table import (
     FREE_TABLE,
     PTE_LOCK_BUSY,
@@ -46,9 +46,9 @@ from tests.actors.scenes import BASE, PAGE, Heard, Probe
 class Table:
     """A page table and three probes that use it."""
 
-    def __init__(self):
+    def __init__(self, kind=Ptl):
         self.engine = Engine(FirstChoice())
-        self.ptl = Ptl(self.engine, load_machine("small", cpus=3), BASE, 77)
+        self.ptl = kind(self.engine, load_machine("small", cpus=3), BASE, 77)
         self.cpus = [Probe(self.engine, number) for number in range(3)]
         self.heard = Heard(PteSet, PageMapped, TableDestroyed, TableTouched)
         self.engine.observe(self.heard)
@@ -339,3 +339,39 @@ def test_what_goes_through_the_entries_costs_by_the_entry(pages):
     assert table.took(ProtectPtes(first=0, last=pages, writable=False)) == 0
     assert table.took(ZapPtes(first=0, last=pages)) == max(pages * zap_ns, atomic_ns if pages else 0)
     assert table.took(FREE_TABLE) == 0
+
+
+# --- a lock an entry -------------------------------------------------------------------------------------------------
+
+
+def test_entries_with_locks_of_their_own_are_no_obstacle_to_each_other():
+    table = Table(EntryLockedPtl)
+    value = mk_pte(5, write=True)
+    assert table.say(LockPte(index=3)) == [PteLocked(value=PTE_NONE)]
+    assert table.say(TrylockPte(index=4), cpu=1) == [PteLocked(value=PTE_NONE)]
+    assert table.say(LockPte(index=5), SetPte(index=5, value=value), UNLOCK_PTE, cpu=2) == [PteLocked(value=PTE_NONE)]
+    assert table.ptl.mapped() == {5: value}
+    assert table.stop().kind == "quiescent", "each owner has another lock"
+
+
+def test_one_entrys_lock_is_a_lock():
+    table = Table(EntryLockedPtl)
+    table.say(LockPte(index=3))
+    assert table.say(TrylockPte(index=3), cpu=1) == [PTE_LOCK_BUSY]
+    assert table.say(LockPte(index=3), cpu=1) == []
+    assert table.say(LockPte(index=3), cpu=2) == []
+    waits = table.ptl.holder(table.cpus[2], 9)
+    assert "entry 3" in waits.resource
+    assert table.ptl.holder(table.cpus[0], 7) is None
+    table.say(SetPte(index=3, value=mk_pte(9, write=True)), UNLOCK_PTE)
+    assert table.cpus[1].answers()[-1] == PteLocked(value=mk_pte(9, write=True))
+    assert len(table.cpus[2].answers()) == 0
+    table.say(UNLOCK_PTE, cpu=1)
+    assert table.cpus[2].answers() == [PteLocked(value=mk_pte(9, write=True))]
+
+
+def test_who_owns_no_entrys_lock_releases_none():
+    table = Table(EntryLockedPtl)
+    table.say(LockPte(index=3))
+    table.say(UNLOCK_PTE, cpu=1)
+    assert table.say(TrylockPte(index=3), cpu=2) == [PTE_LOCK_BUSY]

@@ -7,6 +7,7 @@ import pytest
 from kactors.engine.errors import UsageError
 from kactors.machines import load_machine, machine_names, sources
 from protocols.machine import Machine
+from protocols.scenario import Scenario
 
 NAMES = machine_names()
 
@@ -105,3 +106,11 @@ def test_a_users_file_that_is_wrong_is_named_with_the_key(tmp_path, text, messag
     with pytest.raises(UsageError, match=r"mine\.toml") as caught:
         load_machine(str(path))
     assert message in str(caught.value)
+
+
+def test_a_switch_of_the_model_can_be_set_like_a_cost():
+    switched = Scenario(machine="small", costs={"rwsem_spins": False, "pte_lock_scope": "entry", "wake_ns": 0})
+    machine = load_machine(switched.machine, costs=switched.costs)
+    assert (machine.rwsem_spins, machine.pte_lock_scope, machine.wake_ns) == (False, "entry", 0)
+    with pytest.raises(UsageError, match="rwsem_spins"):
+        load_machine("small", costs={"rwsem_spins": 0})
