@@ -46,3 +46,16 @@ def test_what_is_no_machine_is_one_line(refused, tmp_path):
 def test_a_generic_server_runs(kactors):
     done = kactors("run", "ebizzy", "--machine", "generic:4", "--until", "20us", "--json")
     assert (done.exit_code, json.loads(done.stdout)["cpus"]) == (0, 4)
+
+
+def test_options_that_do_not_go_together_are_one_line(refused):
+    assert refused("profile", "small", "--assumed") == "--assumed is for --sensitivity"
+    assert "give one of them" in refused("profile", "small", "--diff", "x86-80", "--sensitivity")
+    assert "no figure is known of it" in refused("profile", "small", "--sensitivity")
+    assert "there is no method" not in refused("profile", "smal", "--sensitivity")
+
+
+def test_the_sensitivity_of_a_machine_is_printed(kactors):
+    done = kactors("profile", "rome-2s-256", "--sensitivity", "--precision", "20%", "-j", "1")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "page_fault1, 1 thread, classic" in done.stdout
