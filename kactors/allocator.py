@@ -36,6 +36,7 @@ from protocols.allocation import (
     PagesDrained,
     Reclaimed,
     SplitPage,
+    VictimExited,
 )
 from protocols.base import Message
 from protocols.machine import Machine
@@ -55,14 +56,22 @@ class Allocator(Server):
         engine: the machine's engine.
         machine: costs, memory and page cache.
         cpus: returns the CPU actors, for draining and killing.
+        process_of: returns the number of the process of a thread, by its tag; by default there is one.
     """
 
     role: ClassVar[str] = "allocator"
     hears: ClassVar[frozenset[type[Message]]] = heard_by("allocator")
     says: ClassVar[frozenset[type[Message]]] = said_by("allocator")
 
-    def __init__(self, engine: Engine, machine: Machine, cpus: Callable[[], list[Any]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        machine: Machine,
+        cpus: Callable[[], list[Any]],
+        process_of: Callable[[int], int] = lambda _: 0,
+    ) -> None:
         self._machine = machine
+        self._process_of = process_of
         self._cpus = cpus
         pages = (machine.memory_mib << 20) // machine.page_size
         cached = (machine.page_cache_mib << 20) // machine.page_size
@@ -115,6 +124,7 @@ class Allocator(Server):
             OutOfMemory: self._out_of_memory,
             PagesDrained: self._pages_drained,
             SetUpPages: self._set_up,
+            VictimExited: self._victim_exited,
         }
 
     def holder(self, client: Actor, tag: int) -> Holder | None:
@@ -225,16 +235,23 @@ class Allocator(Server):
         self._watch()
         killed = self._buddy.free_pages <= self._watermarks.min_pages
         if killed:
-            self._kill()
+            self._kill(self._process_of(caller_tag))
         self.reply(self.engine.now_ns, caller, caller_tag, OomHandled(killed=killed))
 
-    def _kill(self) -> None:
-        """There is one process: it is the victim, and its threads end when they next return to user mode."""
+    def _kill(self, process: int) -> None:
+        """The caller's process is the victim (vm.oom_kill_allocating_task): its threads end on their way to user mode.
+
+        Until its memory is free no other is chosen. That of the first process, which may have many threads, stays.
+        """
         self._oom_victim_chosen = True
         self._count("oom_kill", 1)
         self.engine.emit(self.engine.now_ns, self, OomKill(free=self._buddy.free_pages))
         for cpu in self._cpus():
-            self.engine.post(self.engine.now_ns, cpu, self, SIGKILL)
+            self.engine.post(self.engine.now_ns, cpu, self, SIGKILL, process)
+
+    def _victim_exited(self, _: VictimExited, client: Any, tag: int) -> None:
+        del client, tag
+        self._oom_victim_chosen = False
 
     def _count(self, name: str, count: int) -> None:
         self.engine.emit(self.engine.now_ns, self, VmEvent(name=name, count=count))

@@ -24,6 +24,7 @@ from kactors.engine.waits import Holder
 from kactors.execution import Directory
 from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.interrupts import Interrupts
+from kactors.kernel.mm_parts.shootdown import CTX_ID_SHIFT
 from kactors.kernel.ratio import Ratio
 from kactors.scheduler import IDLE, Scheduler, Thread
 from protocols.allocation import DrainPages, PagesDrained
@@ -174,9 +175,12 @@ class Cpu(Scheduler):
         self.engine.emit(at_ns, self, served)
 
     def _flush(self, message: FlushIpi) -> int:
-        """flush_tlb_func F4: nothing when a later flush was done already, everything when one was missed."""
+        """flush_tlb_func F4: nothing when a later flush was done already, everything when one was missed.
+
+        Nothing either when another mm has been loaded meanwhile: that found the TLB empty.
+        """
         tlb = self.tlb
-        if message.generation <= tlb.generation:
+        if message.generation <= tlb.generation or message.generation >> CTX_ID_SHIFT != tlb.generation >> CTX_ID_SHIFT:
             return 0
         full = message.full or message.generation > tlb.generation + 1
         tlb.generation = message.generation
@@ -192,6 +196,8 @@ class Cpu(Scheduler):
 
     def _tlbie(self, event: Event) -> None:
         message = cast(Tlbie, event[4])
+        if event[2] is not self.directory.mm:
+            return  # meant for a process that has left this CPU, with its translations
         self.tlb.invalidate(message.start, message.end)
 
     def _ack(self, event: Event) -> None:
@@ -262,7 +268,7 @@ class Cpu(Scheduler):
         self.interrupts.steal(at_ns, duration_ns)
 
     def _cloned(self, event: Event) -> None:
-        self.mm_users = cast(MmUsers, event[4]).mm_users
+        self.learn_users(0, cast(MmUsers, event[4]).mm_users)
 
     def _bound(self, event: Event) -> None:
         self.bounded = cast(SetSpeculationBound, event[4]).inflight_max is not None
@@ -274,8 +280,7 @@ class Cpu(Scheduler):
         self.engine.post(drained_ns, event[2], self, PagesDrained(pfns=self.pages.drain()), event[3])
 
     def _sigkill(self, event: Event) -> None:
-        del event
-        self.killed = True
+        self.kill(event[3])
 
     def holder(self, client: Actor, tag: int) -> Holder | None:
         """Say why this CPU has not acknowledged an IPI."""

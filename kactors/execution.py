@@ -21,7 +21,10 @@ NOT_WAITING = -1
 
 @dataclass(slots=True)
 class Directory:
-    """Addresses of the machine's actors: whom to write to. Nobody reads another's state through it."""
+    """Addresses of the machine's actors: whom to write to. Nobody reads another's state through it.
+
+    Where there are several processes, each CPU has its own: ``mm`` is the address space that it has loaded.
+    """
 
     machine: Machine
     mm: Any = None

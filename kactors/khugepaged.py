@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, ClassVar, Protocol, cast
 
 from kactors.context import KernelContext
@@ -97,6 +97,11 @@ class Khugepaged(KernelContext):
         self._naps = False
         self._scan_due = False
         self._wishes: deque[int] = deque()
+        self._mms: Sequence[Any] = ()
+
+    def scan(self, mms: Sequence[Any]) -> None:
+        """Scan these address spaces in turn; wishes are for the first of them."""
+        self._mms = mms
 
     def start(self) -> None:
         """Begin to scan, one sleep from now; without scanning, wait for wishes."""
@@ -156,8 +161,11 @@ class Khugepaged(KernelContext):
             await self._serve_wishes()
 
     async def _serve_wishes(self) -> None:
+        scanned = self.directory.mm
         while self._wishes:
+            self.directory.mm = self._mms[0] if self._mms else scanned
             await self.collapse_range(self._wishes.popleft())
+        self.directory.mm = scanned
 
     @types.coroutine
     def _doze(self) -> Generator[Any, Event, None]:
@@ -174,6 +182,8 @@ class Khugepaged(KernelContext):
             position = max(found.address, 0)
             if found.address >= 0:
                 await self.collapse_range(found.address)
+            elif self._mms:
+                self.directory.mm = self._mms[(self._mms.index(self.directory.mm) + 1) % len(self._mms)]
 
     async def collapse_range(self, address: int) -> None:
         """Scan one PMD range and collapse it if its PTEs allow."""

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.layout import Layout, Space
 from kactors.kernel.mm_parts.grace_periods import GracePeriods
 from kactors.kernel.mm_parts.heap import Heap
 from kactors.kernel.mm_parts.locks import MmapSem
@@ -28,6 +30,8 @@ from protocols.machine import Machine
 from protocols.roles import heard_by, said_by
 from protocols.scenario import Bounds
 
+ONE_PROCESS = Layout().space(0)
+
 
 class Mm(Server):
     """The actor: it joins the parts, each of which owns one conversation.
@@ -38,6 +42,8 @@ class Mm(Server):
         bounds: what the scenario limits.
         new_table: makes the ptl actor of a new page table from (PMD address, frame).
         allocator: told when a huge page is split into small ones.
+        space: which process's it is, and where its areas lie.
+        tlbie_line: native_tlbie_lock, which all mms share.
     """
 
     role: ClassVar[str] = "mm"
@@ -51,17 +57,21 @@ class Mm(Server):
         bounds: Bounds,
         new_table: Callable[[int, int], Actor],
         allocator: Actor,
+        *,
+        space: Space = ONE_PROCESS,
+        tlbie_line: CacheLine | None = None,
     ) -> None:
         self.machine = machine
+        self.number = space.number
         self.lock_sequence = 1
-        self.cpumask = Cpumask(self)
+        self.cpumask = Cpumask(self, tlbie_line or CacheLine(machine))
         self.sem = MmapSem(self, self.cpumask.idles)
-        self.vmas = Vmas(self)
-        self.heap = Heap(self)
+        self.vmas = Vmas(self, VmaTree(top=space.mmap_base, bottom=space.lowest))
+        self.heap = Heap(self, space.start_brk)
         self.pmds = Pmds(self, new_table, allocator)
         self.admission = Admission(self, bounds)
         self.grace_periods = GracePeriods(self, self.cpumask.members)
-        super().__init__(engine, "mm")
+        super().__init__(engine, f"mm{space.number}" if space.number else "mm")
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of all parts."""

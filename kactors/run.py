@@ -65,7 +65,9 @@ class Machine:
         self.counters = FaultCounters()
         self.ipi = IpiWaitObserver(bounds.ipi_wait_max_ns)
         self.mmap_sem = MmapSemObserver()
-        self.transient = TransientObserver(self.system.machine.page_shift, bounds.transient_pages_max)
+        self.transient = TransientObserver(
+            self.system.machine.page_shift, bounds.transient_pages_max, self.system.layout.process_of
+        )
         for observer in (self.counters, self.ipi, self.mmap_sem, self.transient, *observers):
             self.system.engine.observe(observer)
         for observer in all_properties() if properties else ():

@@ -14,11 +14,11 @@ from kactors.execution import NOT_WAITING, Directory, Task
 from kactors.fault_context import ThreadKilled
 from kactors.kernel.accounting import Spent, forget
 from kactors.kernel.cpu_parts.interrupts import Interrupts
-from kactors.shared_core import SharedCore
+from kactors.switch_mm import MmSwitcher
 from protocols.base import Message
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
 from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, FutexWake, Granted, Retry, StartThread, Tick
-from protocols.tlb import JOIN_MM, LEAVE_MM, MmJoined
+from protocols.tlb import MmJoined
 from protocols.tracepoints import MightSleep
 
 LONG_COMPUTE_NS = 20_000
@@ -28,10 +28,12 @@ Program = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Thread(Task):
-    """One thread of the process, at home on one CPU.
+    """One thread of a process, at home on one CPU.
 
     Attributes:
         number: the workload's number of the thread.
+        mm: its process's address space.
+        at_exit: what it does last, killed or not; None: nothing.
         asleep: waits off the CPU.
         slept_at_ns: since when; -1 while it is awake.
         early_wake: a wake-up that overtook the order to sleep.
@@ -39,12 +41,24 @@ class Thread(Task):
         resume_with: what its coroutine is sent when it runs next.
     """
 
-    __slots__ = ("asleep", "early_wake", "number", "program", "resume_with", "slept_at_ns", "stops_at")
+    __slots__ = (
+        "asleep",
+        "at_exit",
+        "early_wake",
+        "mm",
+        "number",
+        "program",
+        "resume_with",
+        "slept_at_ns",
+        "stops_at",
+    )
 
-    def __init__(self, number: int, program: Program) -> None:
+    def __init__(self, number: int, program: Program, mm: Any, at_exit: Program | None = None) -> None:
         super().__init__(number + 1, f"thread {number}")
         self.number = number
         self.program = program
+        self.mm = mm
+        self.at_exit = at_exit
         self.asleep = False
         self.slept_at_ns = -1
         self.early_wake: Event | None = None
@@ -56,7 +70,7 @@ IDLE = Task(0, "idle")
 SLEEP, YIELD = "sleep", "yield"
 
 
-class Scheduler(SharedCore):
+class Scheduler(MmSwitcher):
     """Runs threads on one CPU. Threads do not migrate.
 
     Attributes:
@@ -68,10 +82,7 @@ class Scheduler(SharedCore):
         super().__init__(engine, name, cpu_id, directory)
         self.current = IDLE
         self.threads: dict[int, Thread] = {}
-        self.mm_users = 1
-        self.killed = False
         self.interrupts = Interrupts()
-        self._in_mm = False
         self._run_queue: deque[Thread] = deque()
         self._idle_since_ns = 0
         self._awake_at_ns = -1
@@ -104,22 +115,28 @@ class Scheduler(SharedCore):
 
     def start_thread(self, number: int, cpu: Scheduler, mm_users: int) -> None:
         """clone: start another thread of the process on its CPU; from now on the process has ``mm_users`` threads."""
-        self.mm_users = mm_users
+        self.learn_users(self.directory.mm.number, mm_users)
         self.say(cpu, StartThread(thread=number, mm_users=mm_users))
+
+    def fork(self, number: int, cpu: Scheduler) -> None:
+        """fork: start the one thread of another process on its CPU."""
+        self.say(cpu, StartThread(thread=number, mm_users=1))
 
     def _start(self, event: Event) -> None:
         message = cast(StartThread, event[4])
-        self.mm_users = message.mm_users
         thread = self.threads[message.thread + 1]
-        thread.coroutine = self._live(thread.program)
+        self.learn_users(thread.mm.number, message.mm_users)
+        thread.coroutine = self._live(thread)
         self._make_runnable(thread, event[0])
 
-    async def _live(self, program: Program) -> None:
+    async def _live(self, thread: Thread) -> None:
         """A thread's whole life; what it has said ahead of virtual time leaves before it ends."""
         try:
-            await program()
+            await thread.program()
         except ThreadKilled:
             await self.let_go()
+        if thread.at_exit is not None:
+            await thread.at_exit()
         await self.sync()
 
     def _resume(self, event: Event) -> None:
@@ -156,7 +173,7 @@ class Scheduler(SharedCore):
             self._pay_switch()
             self.current = IDLE
             self._idle_since_ns = self.clock_ns
-            self._enter_lazy_tlb()
+            self.enter_lazy_tlb()
             self.tell_siblings(busy=False)
             return
         thread = self._run_queue.popleft()
@@ -164,27 +181,17 @@ class Scheduler(SharedCore):
         self._pay_switch()
         self._slice_ends_ns = self._tick_after(self.clock_ns + self.machine.slice_ns)
         self._arm_tick()
-        if not self._in_mm:
-            self.say(self.directory.mm, JOIN_MM, thread.tag)
+        if self.switch_mm(thread.mm, thread.tag):
+            self._enter(thread)
+        else:
             self._begin_wait(Spent.SWITCH)
-            return
-        self._enter(thread)
 
     def _pay_switch(self) -> None:
         self.clock_ns += self.machine.switch_ns
         self.spent[Spent.SWITCH] += self.machine.switch_ns
 
-    def _enter_lazy_tlb(self) -> None:
-        """F5: an idle CPU keeps the mm until its first needless IPI, or says at once that none is needed."""
-        if self.machine.lazy_tlb != "keep" and self._in_mm:
-            self._in_mm = False
-            self.say(self.directory.mm, LEAVE_MM)
-
     def _joined(self, event: Event) -> None:
-        message = cast(MmJoined, event[4])
-        self._in_mm = True
-        self.tlb.clear()
-        self.tlb.generation = message.generation
+        self.joined(event)
         busy_ns = self.interrupts.busy_until_ns
         self.arrived(max(busy_ns, event[0]))
         self._end_wait()

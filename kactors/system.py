@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,8 @@ from kactors.engine.engine import Engine, Limits
 from kactors.execution import Directory
 from kactors.fault_policy import FaultPolicy
 from kactors.host import Host
+from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.layout import Layout
 from kactors.kernel.pte import ZERO_PFN, pte_pfn
 from kactors.khugepaged import Khugepaged
 from kactors.machines import load_machine
@@ -69,7 +71,7 @@ class PageAccount:
 
 @dataclass
 class System:
-    """One machine with one process on it, ready to run.
+    """One machine with one process on it, or with several, ready to run.
 
     Attributes:
         engine: its virtual time.
@@ -77,8 +79,10 @@ class System:
         policy: serves its faults.
         workload: what its threads do.
         workers: how many of them.
+        mms: the processes' address spaces; ``mm`` is that of the first, to which the main thread belongs.
+        layout: where in memory each of them lies.
         users: all user threads, by number: the main thread, the workers, and those added later.
-        mm_users: threads of the process that have been started.
+        mm_users: threads of the first process that have been started; the others have one each.
         host: who speaks for the outside; None as long as nothing was asked of it.
     """
 
@@ -87,7 +91,8 @@ class System:
     policy: FaultPolicy
     workload: Workload
     workers: int
-    mm: Mm
+    mms: tuple[Mm, ...]
+    layout: Layout
     allocator: Allocator
     page_cache: PageCache
     khugepaged: Khugepaged
@@ -95,6 +100,11 @@ class System:
     users: list[UserThread] = field(default_factory=list)
     mm_users: int = 1
     host: Host | None = None
+
+    @property
+    def mm(self) -> Mm:
+        """The first process's address space."""
+        return self.mms[0]
 
     def ptls(self) -> list[Ptl]:
         """Return every page table made so far, freed ones too."""
@@ -106,7 +116,7 @@ class System:
         cached = self.page_cache.frames()
         entries = [pte_pfn(pte) for ptl in tables for pte in ptl.mapped().values()]
         frames = [pfn for pfn in entries if pfn < ZERO_PFN and pfn not in cached]
-        for first in self.mm.pmds.huge_pages():
+        for first in (first for mm in self.mms for first in mm.pmds.huge_pages()):
             frames.extend(range(first, first + self.machine.pmd_pages))
         twice = tuple(sorted(pfn for pfn, times in Counter(frames).items() if times > 1))
         return PageAccount(
@@ -153,15 +163,23 @@ class System:
         """Make a user thread known to its CPU; it runs once StartThread names it."""
         user = UserThread(number, cpu, self.policy, self._start)
         self.users.append(user)
-        cpu.add_thread(Thread(number, program(user)))
+        process = self.process_of(number)
+        cpu.add_thread(Thread(number, program(user), self.mms[process], user.exit if process else None))
         return user
+
+    def process_of(self, number: int) -> int:
+        """Return a thread's process: that of the main thread, unless the workload says otherwise of a worker."""
+        return self.workload.process(number) if 0 < number <= self.workers else 0
 
     def home(self, number: int) -> Cpu:
         """Return a thread's CPU: the main thread has CPU 0, the workers those that the workload says."""
         return self.cpus[self.workload.home(number, self.machine) if number else 0]
 
     def _start(self, parent: UserThread, number: int) -> None:
-        self.mm_users = len(self.users)
+        if self.process_of(number):
+            parent.cpu.fork(number, self.home(number))
+            return
+        self.mm_users = len(self.users) - len(self.mms) + 1
         parent.cpu.start_thread(number, self.home(number), self.mm_users)
 
     def close(self) -> None:
@@ -203,21 +221,28 @@ def build(
         machine = machine.model_copy(update={"tracing_ns": 0})
     policy = policy or load_policy(scenario.policy, scenario.policy_options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
+    workers = scenario.threads or workload.workers(machine.cpus)
+    layout = Layout(1 + max((workload.process(number) for number in range(1, workers + 1)), default=0))
     directory = Directory(machine)
     cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))
     directory.cpus = cpus
-    allocator = Allocator(engine, machine, lambda: list(cpus))
+    allocator = Allocator(engine, machine, lambda: list(cpus), lambda tag: system.process_of(tag - 1))
     new_table = partial(Ptl if machine.pte_lock_scope == "table" else EntryLockedPtl, engine, machine)
-    mm = Mm(engine, machine, scenario.bounds, new_table, allocator)
-    directory.mm, directory.allocator = mm, allocator
+    new_mm = partial(Mm, engine, machine, scenario.bounds, new_table, allocator)
+    tlbie_line = CacheLine(machine)
+    mms = tuple(new_mm(space=layout.space(number), tlbie_line=tlbie_line) for number in range(layout.processes))
+    directory.mm, directory.allocator = mms[0], allocator
     directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000
     khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
-    workers = scenario.threads or workload.workers(machine.cpus)
     page_cache = directory.page_cache = PageCache(engine, machine)
-    system = System(engine, machine, policy, workload, workers, mm, allocator, page_cache, khugepaged, cpus)
+    system = System(engine, machine, policy, workload, workers, mms, layout, allocator, page_cache, khugepaged, cpus)
     for cpu in cpus:
         cpu.bounded = scenario.bounds.spf_inflight_max is not None
         cpu.huge_faults = scenario.khugepaged.fault_huge
+    if layout.processes > 1:
+        for context in (*cpus, khugepaged):
+            context.directory = replace(directory)
+        khugepaged.scan(mms)
     _populate(system)
     if scenario.khugepaged.scan_sleep_millisecs:
         khugepaged.start()

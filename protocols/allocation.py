@@ -79,6 +79,10 @@ class OomHandled(Message, sender=("allocator",), receiver=CLIENTS):
     killed: bool
 
 
+class VictimExited(Message, sender=("cpu",), receiver=("allocator",)):
+    """exit_mmap of a process that was killed is done: its memory is free, and another may be chosen."""
+
+
 class DrainPages(Message, sender=("allocator",), receiver=("cpu",), reply=("PagesDrained",)):
     """drain_all_pages: the CPU empties its per-CPU list."""
 
@@ -97,5 +101,6 @@ RECLAIM_NEEDED: Final = ReclaimNeeded()
 DIRECT_RECLAIM: Final = DirectReclaim()
 PAGES_FREED: Final = PagesFreed()
 OUT_OF_MEMORY: Final = OutOfMemory()
+VICTIM_EXITED: Final = VictimExited()
 DRAIN_PAGES: Final = DrainPages()
 KSWAPD_ROUND: Final = KswapdRound()

@@ -41,7 +41,7 @@ FileId = Annotated[int, Unit("file number")]
 PageIndex = Annotated[int, Unit("page number in its file")]
 VmaId = Annotated[int, Unit("vma number")]
 CpuId = Annotated[int, Unit("cpu number, -1 = khugepaged")]
-Generation = Annotated[int, Unit("tlb generation")]
+Generation = Annotated[int, Unit("ctx_id and tlb generation")]
 Count = Annotated[int, Unit("count")]
 
 

@@ -51,7 +51,7 @@ class StartThread(Message, sender=("cpu", "host"), receiver=("cpu",)):
 
 
 class Sigkill(Message, sender=("allocator",), receiver=("cpu",)):
-    """The OOM killer chose this process: its threads end when they next return to user mode."""
+    """The OOM killer chose the process whose number is the tag: its threads end when they next return to user mode."""
 
 
 MUST_SLEEP: Final = MustSleep()

@@ -74,6 +74,10 @@ class LeaveMm(Message, sender=("cpu",), receiver=("mm",)):
     """The CPU is idle and need not be interrupted any more: at once, or after its first needless IPI (F5)."""
 
 
+class DropMm(Message, sender=("cpu",), receiver=("mm",)):
+    """switch_mm to another process's mm: the CPU holds nothing of this one any more, and is not lazy in it either."""
+
+
 FLUSH_TLB: Final = FlushTlb(freed_tables=False)
 FLUSH_TLB_AND_TABLES: Final = FlushTlb(freed_tables=True)
 SYNC_IPI: Final = SyncIpi()
@@ -82,3 +86,4 @@ TLBIE_DONE: Final = TlbieDone()
 READ_CPUMASK: Final = ReadCpumask()
 JOIN_MM: Final = JoinMm()
 LEAVE_MM: Final = LeaveMm()
+DROP_MM: Final = DropMm()

@@ -27,47 +27,43 @@ def pages_mapped(system):
     for ptl in system.ptls():
         if not ptl.freed:
             entries |= {(ptl.pmd_address >> shift) + index: value for index, value in ptl.mapped().items()}
-    for index, entry in system.mm.pmds._entries.items():
+    for index, entry in pmds(system):
         if entry.pmd.state is PmdState.HUGE:
             for offset in range(per_pmd):
                 entries[index * per_pmd + offset] = (entry.pmd.pfn + offset) << 2 | 3
     return entries
 
 
+def pmds(system):
+    """Every PMD entry of every process, with its index."""
+    return [item for mm in system.mms for item in mm.pmds._entries.items()]
+
+
+def vma_at(system, address):
+    """The area that holds the address, of whichever process."""
+    return system.mms[system.layout.process_of(address)].tree.find(address)
+
+
 def assert_page_tables_fit_vmas(system):
     shift = system.machine.page_shift
     for vpn, value in pages_mapped(system).items():
-        vma = system.mm.tree.find(vpn << shift)
+        vma = vma_at(system, vpn << shift)
         assert vma is not None, f"page {vpn:#x} is mapped outside every VMA"
         assert vma.writable or not pte_write(value), f"page {vpn:#x} is writable in a read-only VMA"
         assert pte_pfn(value) != ZERO_PFN or not pte_write(value), f"page {vpn:#x}: the zero page is writable"
     hanging = Counter(
-        table.id
-        for entry in system.mm.pmds._entries.values()
-        for table in (entry.table, entry.deposited)
-        if table is not None
+        table.id for _, entry in pmds(system) for table in (entry.table, entry.deposited) if table is not None
     )
     assert hanging == Counter(ptl.id for ptl in system.ptls() if not ptl.freed)
-    for index, entry in system.mm.pmds._entries.items():
+    for index, entry in pmds(system):
         assert (entry.pmd.state is PmdState.TABLE) == (entry.table is not None), index
         assert (entry.pmd.state is PmdState.HUGE) == (entry.deposited is not None), index
 
 
 def assert_nothing_is_held(system):
-    vmas, rwsem = system.mm.vmas, system.mm.sem._rwsem
-    assert rwsem.owners() == []
-    assert not rwsem.queue
-    assert not rwsem.spinners
-    assert sorted(vmas._by_id) == sorted(vma.vma_id for vma in system.mm.tree), "an area that left the tree lives on"
-    assert sorted(vmas._lines) == sorted(vmas._by_id)
-    for vma in system.mm.tree:
-        assert vma.sequence % 2 == 0, vma
-        assert (vma.references, vma.readers, vma.writer_waits, vma.attached) == (1, 0, False, True), vma
-    assert not vmas._locks._writers
-    assert not vmas._postponed
-    assert not vmas._regions.changing
-    assert not any(system.mm.admission._inside.values())
-    for entry in system.mm.pmds._entries.values():
+    for mm in system.mms:
+        assert_mm_is_idle(mm)
+    for _, entry in pmds(system):
         assert entry.owner is None
         assert not entry.waiting
     for ptl in system.ptls():
@@ -77,6 +73,22 @@ def assert_nothing_is_held(system):
         assert cpu.interrupts.enabled
         assert not cpu.interrupts.pending
         assert not any(thread.coroutine for thread in cpu.threads.values())
+
+
+def assert_mm_is_idle(mm):
+    vmas, rwsem = mm.vmas, mm.sem._rwsem
+    assert rwsem.owners() == []
+    assert not rwsem.queue
+    assert not rwsem.spinners
+    assert sorted(vmas._by_id) == sorted(vma.vma_id for vma in mm.tree), "an area that left the tree lives on"
+    assert sorted(vmas._lines) == sorted(vmas._by_id)
+    for vma in mm.tree:
+        assert vma.sequence % 2 == 0, vma
+        assert (vma.references, vma.readers, vma.writer_waits, vma.attached) == (1, 0, False, True), vma
+    assert not vmas._locks._writers
+    assert not vmas._postponed
+    assert not vmas._regions.changing
+    assert not any(mm.admission._inside.values())
 
 
 def assert_file_pages_are_counted(system):

@@ -89,7 +89,7 @@ class Commands:
 
     def _thread_cpu(self, number: int) -> Cpu:
         cpu = self._cpu(number)
-        if cpu.killed:
+        if cpu.was_killed(0):
             raise UsageError(f"cpu {number}: the process was killed by the OOM killer and starts no thread")
         if len(self._system.users) >= THREADS_MAX:
             raise UsageError(f"the process has {len(self._system.users)} threads, as many as there may be")
@@ -103,4 +103,5 @@ class Commands:
         self._machine.ipi.wait_max_ns = self.bounds.ipi_wait_max_ns
         if given & SPECULATION_BOUNDS:
             system = self._system
-            system.outside().bound_speculation(system.mm, system.cpus, self.bounds)
+            for mm in system.mms:
+                system.outside().bound_speculation(mm, system.cpus, self.bounds)

@@ -18,11 +18,10 @@ Changed: TypeAlias = "Callable[[int, int], None]"
 class TransientObserver(Observer):
     """Counts pages between their allocation and their PTE, per page address and in total.
 
-    One mm runs on the machine, so its total is the machine's too.
-
     Args:
         page_shift: log2 of the page size.
         pages_max: stop the run when the total exceeds this; None: never.
+        process_of: returns the number of the process whose address it is.
 
     Attributes:
         pages_max: as given; it may change while the run rests.
@@ -31,14 +30,18 @@ class TransientObserver(Observer):
         peak, wasted: so far.
     """
 
-    def __init__(self, page_shift: int, pages_max: int | None = None) -> None:
+    def __init__(
+        self, page_shift: int, pages_max: int | None = None, process_of: Callable[[int], int] = lambda _: 0
+    ) -> None:
         self._page_shift = page_shift
         self.pages_max = pages_max
         self.on_change: Changed | None = None
         self.changes = 0
         self._in_flight: dict[int, int] = {}
         self._by_page: Counter[int] = Counter()
-        self.peak = 0
+        self._process_of = process_of
+        self._by_process: Counter[int] = Counter()
+        self.peak = self._peak_process = 0
         self._peak_address = 0
         self._peak_at = 0
         self._allocated = 0
@@ -58,7 +61,7 @@ class TransientObserver(Observer):
         """Return peaks beside the bounds that were proposed: threads - 1 and CPUs - 1."""
         return TransientPages(
             peak_address=self._peak_address,
-            peak_mm=self.peak,
+            peak_mm=self._peak_process,
             peak_machine=self.peak,
             peak_at_ns=self._peak_at,
             now=len(self._in_flight),
@@ -75,6 +78,9 @@ class TransientObserver(Observer):
         self._in_flight[alloc.pfn] = page
         self._by_page[page] += 1
         self._allocated += 1
+        process = self._process_of(alloc.address)
+        self._by_process[process] += 1
+        self._peak_process = max(self._peak_process, self._by_process[process])
         self._peak_address = max(self._peak_address, self._by_page[page])
         if len(self._in_flight) > self.peak:
             self.peak, self._peak_at = len(self._in_flight), at_ns
@@ -88,6 +94,7 @@ class TransientObserver(Observer):
     def _settle(self, at_ns: int, pfn: int) -> None:
         page = self._in_flight.pop(pfn, None)
         if page is not None:
+            self._by_process[self._process_of(page << self._page_shift)] -= 1
             self._by_page[page] -= 1
             if not self._by_page[page]:
                 del self._by_page[page]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
 from kactors.syscalls.unmap import change_protection, detach_tables, finish_unmap, unmap_vmas
+from protocols.allocation import VICTIM_EXITED
 from protocols.tracepoints import RangeProtected, RangeUnmapped
 from protocols.vma import (
     BrkMoved,
@@ -22,6 +23,8 @@ from protocols.vma import (
 )
 
 ANYWHERE = -1
+TASK_SIZE = 1 << 47
+"""End of user addresses."""
 
 
 async def mmap(cpu: Cpu, request: MmapRegion) -> int:
@@ -57,6 +60,7 @@ async def brk(cpu: Cpu, policy: FaultPolicy, address: int) -> int:
         await _unmap_and_release(cpu, policy, new_end, old_end)
         return moved.brk
     if new_end > old_end:
+        cpu.spend(cpu.machine.map_ns)
         length = new_end - old_end
         request = MmapRegion(address=old_end, length=length, readable=True, writable=True, kind=VmaKind.ANON)
         mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
@@ -79,16 +83,32 @@ async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int
     if downgraded:
         await cpu.downgrade_write()
     if region.vmas:
-        cpu.spend(cpu.machine.unmap_ns)
-        gather = await unmap_vmas(cpu, policy, region.vmas, start, end)
-        await detach_tables(cpu, start, end, gather)
-        await finish_unmap(cpu, policy, start, end, gather)
-        if cpu.engine.listens(RangeUnmapped):
-            shift = cpu.machine.page_shift
-            cpu.note(RangeUnmapped(first=start >> shift, last=-(-end >> shift)))
-        for vma in region.vmas:
-            cpu.say(cpu.directory.mm, PutVma(vma_id=vma.vma_id))
+        await _unmap_region(cpu, policy, region.vmas, start, end)
     await (cpu.up_read() if downgraded else cpu.up_write())
+
+
+async def _unmap_region(cpu: Cpu, policy: FaultPolicy, vmas: tuple[VmaSnapshot, ...], start: int, end: int) -> None:
+    """unmap_region: take the pages and tables out of what was detached, free them and the VMAs."""
+    cpu.spend(cpu.machine.unmap_ns)
+    gather = await unmap_vmas(cpu, policy, vmas, start, end)
+    await detach_tables(cpu, start, end, gather)
+    await finish_unmap(cpu, policy, start, end, gather)
+    if cpu.engine.listens(RangeUnmapped):
+        shift = cpu.machine.page_shift
+        cpu.note(RangeUnmapped(first=start >> shift, last=-(-end >> shift)))
+    for vma in vmas:
+        cpu.say(cpu.directory.mm, PutVma(vma_id=vma.vma_id))
+
+
+async def exit_mmap(cpu: Cpu, policy: FaultPolicy) -> None:
+    """The end of a process that has no other thread: all of its memory goes."""
+    await cpu.down_write()
+    region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=0, end=TASK_SIZE))
+    if region.vmas:
+        await _unmap_region(cpu, policy, region.vmas, region.vmas[0].start, region.vmas[-1].end)
+    await cpu.up_write()
+    if cpu.killed:
+        cpu.say(cpu.directory.allocator, VICTIM_EXITED)
 
 
 async def mprotect(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, readable: bool, writable: bool) -> None:

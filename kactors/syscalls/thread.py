@@ -240,6 +240,11 @@ class UserThread:
         """As ``begin_with_pages``, in a shared area of a file, from its beginning on, that is filled already."""
         return await set_up.map_file(self.cpu, address, address + self._pages(length), file)
 
+    async def exit(self) -> None:
+        """End the process, which has no other thread: its memory is freed, and waits for nobody's return."""
+        self.cpu.mode = Spent.SYSCALL
+        await address_space.exit_mmap(self.cpu, self.policy)
+
     def _pages(self, length: int) -> int:
         return -(-length // self.page_size) * self.page_size
 

@@ -55,6 +55,11 @@ class Workload(ABC):
         """Return the CPU of worker ``number`` (1, 2, ...): all CPUs in turn, as the machine places threads."""
         return machine.cpu_of(number - 1)
 
+    def process(self, number: int) -> int:
+        """Return the process of worker ``number``: 0 is that of the main thread, any other has but one thread."""
+        del number
+        return 0
+
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """What the main thread does before it starts the workers."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kactors.kernel.mm_parts.heap import START_BRK
+from kactors.kernel.layout import START_BRK
 from protocols.tracepoints import MmapSemHold, PageFaultUser
 from tests.accounting import assert_settled
 from tests.actors.scenes import PAGE, Heard, played

@@ -97,7 +97,7 @@ class MmapSem(Part):
 
     def must_hold(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """lockdep_assert_held: the client does what needs mmap_sem."""
-        tell_needed(self.mm.engine, self.mm, MMAP_SEM, (client, tag), act, write=write)
+        tell_needed(self.mm.engine, self.mm, MMAP_SEM, (client, tag), act, place=self.mm.number, write=write)
 
     @property
     def sequence(self) -> int:
@@ -184,11 +184,11 @@ class MmapSem(Part):
     def _ends(self, client: Any, tag: int, *, write: bool) -> bool:
         """Tell of a release; False: the client does not own the lock, and nothing happens to it."""
         if self.mm.engine.listens(LockReleased):
-            tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
+            tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), place=self.mm.number, write=write)
         return (client, tag) == self._rwsem.writer if write else (client, tag) in self._rwsem.readers
 
     def _tell_acquired(self, client: Any, tag: int, *, write: bool) -> None:
-        tell_acquired(self.mm.engine, self.mm, MMAP_SEM, (client, tag), write=write)
+        tell_acquired(self.mm.engine, self.mm, MMAP_SEM, (client, tag), place=self.mm.number, write=write)
 
     def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict, *, write: bool) -> None:
         """Reply now, unless the writer spins: his answer comes with the release."""

@@ -23,6 +23,7 @@ class Host(Protocol):
     lock_sequence: int
     name: str
     id: int
+    number: int
 
     @property
     def tree(self) -> VmaTree:

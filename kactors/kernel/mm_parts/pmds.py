@@ -12,6 +12,7 @@ from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import PMD_LOCK, tell_acquired, tell_needed, tell_released
 from kactors.kernel.mm_parts.part import Host, Part, Who
+from kactors.kernel.pte import within
 from protocols.allocation import SplitPage
 from protocols.base import Message
 from protocols.page_table import (
@@ -220,19 +221,16 @@ class Pmds(Part):
 
     def _detach_tables(self, message: DetachTables, client: Any, tag: int) -> None:
         size = self.machine.pmd_size
-        indices = range(message.start // size, (message.end - 1) // size + 1)
-        locked = [self._entries[index] for index in indices if index in self._entries and self._entries[index].owner]
+        indices = within(self._entries, message.start // size, (message.end - 1) // size + 1)
+        locked = [self._entries[index] for index in indices if self._entries[index].owner]
         if locked:  # perhaps by a speculation that is about to hang a table there
             locked[0].waiting.append((message, client, tag))
             return
         tables: list[int] = []
         for index in indices:
-            entry = self._entries.get(index)
-            if (
-                entry is None
-                or entry.pmd.state is not PmdState.TABLE
-                or self.mm.tree.overlapping(index * size, (index + 1) * size)
-            ):
+            entry = self._entries[index]
+            needed = bool(self.mm.tree.overlapping(index * size, (index + 1) * size))
+            if needed or entry.pmd.state is not PmdState.TABLE:
                 continue
             tables.append(entry.table.id)
             entry.table = None

@@ -78,7 +78,7 @@ class Regions:
             return
         for vma in change.touched:
             vma.sequence += 1
-        tell_acquired(vmas.mm.engine, vmas.mm, MM_RB_LOCK, (client, tag))
+        tell_acquired(vmas.mm.engine, vmas.mm, MM_RB_LOCK, (client, tag), place=vmas.mm.number)
         self._change = change
         vmas.mm.engine.post(vmas.now_ns + cost_ns, vmas.mm, vmas.mm, ADJUST_DONE)
 
@@ -90,7 +90,8 @@ class Regions:
         answer = change.finish()
         for vma in change.touched:
             vma.sequence += 1
-        tell_released(self._vmas.mm.engine, self._vmas.mm, MM_RB_LOCK, (change.client, change.tag))
+        mm, who = self._vmas.mm, (change.client, change.tag)
+        tell_released(mm.engine, mm, MM_RB_LOCK, who, place=mm.number)
         self._vmas.mm.reply(self._vmas.now_ns, change.client, change.tag, answer)
         self._vmas.replay_postponed()
 

@@ -11,6 +11,7 @@ from protocols.base import Message
 from protocols.tlb import (
     TLBIE_DONE,
     BroadcastTlbie,
+    DropMm,
     FlushTargets,
     FlushTlb,
     JoinMm,
@@ -20,24 +21,33 @@ from protocols.tlb import (
     Tlbie,
 )
 
+CTX_ID_SHIFT = 40
+"""A generation's high bits are the mm's ctx_id, so that a CPU tells one mm's flushes from another's."""
+
 
 class Cpumask(Part):
-    """The set of CPUs to interrupt, in CPU order so that a run never depends on a set's order."""
+    """The set of CPUs to interrupt, in CPU order so that a run never depends on a set's order.
 
-    def __init__(self, mm: Host) -> None:
+    Args:
+        mm: the actor.
+        tlbie_line: native_tlbie_lock, one for all mms.
+    """
+
+    def __init__(self, mm: Host, tlbie_line: CacheLine) -> None:
         super().__init__(mm)
         self._members: dict[int, Any] = {}
         self._lazy: dict[int, Any] = {}
         self._sorted: tuple[int, ...] = ()
-        self._generation = 1
+        self._generation = (mm.number << CTX_ID_SHIFT) + 1
         self._line = CacheLine(mm.machine)
-        self._tlbie_line = CacheLine(mm.machine)
+        self._tlbie_line = tlbie_line
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of joins, flushes and tlbie."""
         return {
             JoinMm: self._join,
             LeaveMm: self._leave,
+            DropMm: self._drop,
             FlushTlb: self._flush,
             ReadCpumask: self._read,
             BroadcastTlbie: self._tlbie,
@@ -67,6 +77,13 @@ class Cpumask(Part):
         self._members.pop(client.cpu_id, None)
         if self.machine.lazy_tlb == "skip":
             self._lazy[client.cpu_id] = client
+        self._sorted = tuple(sorted(self._members))
+        self._line.write(self.now_ns, client.cpu_id)
+
+    def _drop(self, _: DropMm, client: Any, tag: int) -> None:
+        del tag
+        self._members.pop(client.cpu_id, None)
+        self._lazy.pop(client.cpu_id, None)
         self._sorted = tuple(sorted(self._members))
         self._line.write(self.now_ns, client.cpu_id)
 

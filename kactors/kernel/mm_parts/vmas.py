@@ -36,15 +36,13 @@ from protocols.vma import (
     WalkVmas,
 )
 
-MMAP_BASE = 0x7F00_0000_0000
-
 
 class Vmas(Part):
     """The tree, mm_rb_lock, and the words in each VMA that faults and writers synchronise on."""
 
-    def __init__(self, mm: Host) -> None:
+    def __init__(self, mm: Host, tree: VmaTree) -> None:
         super().__init__(mm)
-        self.tree = VmaTree(top=MMAP_BASE)
+        self.tree = tree
         self._by_id: dict[int, Vma] = {}
         self._lines: dict[int, CacheLine] = {}
         self._rb_line = CacheLine(mm.machine)
@@ -157,8 +155,9 @@ class Vmas(Part):
             self._postponed.append((message, client, tag))
             return
         if self.mm.engine.listens(LockAcquired):
-            tell_acquired(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
-            tell_released(self.mm.engine, self.mm, MM_RB_LOCK, (client, tag), write=False)
+            mm, who = self.mm, (client, tag)
+            tell_acquired(mm.engine, mm, MM_RB_LOCK, who, place=mm.number, write=False)
+            tell_released(mm.engine, mm, MM_RB_LOCK, who, place=mm.number, write=False)
         done_ns = self._rb_line.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
         vma = self.tree.find(message.address)
         if vma is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from kactors.syscalls import UserThread
@@ -18,18 +19,19 @@ class Brk1(WillItScale):
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
-        self._end = 0
+        self._ends: dict[int, int] = {}
 
-    async def set_up(self, thread: UserThread, workers: int) -> None:
+    async def prepare(self, thread: UserThread, tasks: Iterable[int]) -> None:
         """There is a heap: main has called malloc for the tasks' arguments."""
-        del workers
         start = await thread.brk(0)
-        self._end = await thread.brk(start + FIRST_HEAP_BYTES)
+        end = await thread.brk(start + FIRST_HEAP_BYTES)
         await thread.touch(start)
+        self._ends.update(dict.fromkeys(tasks, end))
 
     async def one_round(self, thread: UserThread) -> None:
         """Grow by a page from where sbrk(0) found the end when the test began; shrink back."""
-        await thread.brk(self._end + thread.page_size)
-        await thread.brk(self._end)
+        end = self._ends[thread.number]
+        await thread.brk(end + thread.page_size)
+        await thread.brk(end)
         thread.record_done()
         thread.record_done()

@@ -7,7 +7,7 @@ a run's length is its ``until``.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -25,7 +25,7 @@ class TaskOptions(Options):
 
     t: Annotated[int, Field(ge=1)] | None = Field(None, description="tasks; one a CPU by default (the program: 1)")
     m: bool = Field(False, description="tasks fill the SMT threads in turn, else the cores first")
-    mode: Literal["threads"] = Field("threads", description="threads: all tasks in one process")
+    mode: Literal["threads", "processes"] = Field("threads", description="tasks: threads of one process, or processes")
     rounds: Annotated[int, Field(ge=1)] | None = Field(None, description="rounds of the loop; for ever by default")
 
 
@@ -54,8 +54,26 @@ class WillItScale(Configured[TaskOptions]):
         """Without -m task i is bound to core i, so that the second thread of a core comes after the first of all."""
         return machine.cpu_of(number - 1, "adjacent" if self._options.m else "cores")
 
+    def process(self, number: int) -> int:
+        """With mode = processes each task is one of its own, forked by the main thread."""
+        return number if self._options.mode == "processes" else 0
+
+    async def set_up(self, thread: UserThread, workers: int) -> None:
+        """Prepare the one process that there is; of several, each prepares itself."""
+        if self._options.mode == "threads":
+            await self.prepare(thread, range(1, workers + 1))
+
+    async def prepare(self, thread: UserThread, tasks: Iterable[int]) -> None:
+        """What a process has before its tasks begin to loop."""
+
     async def work(self, thread: UserThread) -> None:
         """Loop for ever, or for so many rounds."""
+        if self._options.mode == "processes":
+            await self.prepare(thread, (thread.number,))
+        await self.loop(thread)
+
+    async def loop(self, thread: UserThread) -> None:
+        """What the program calls the test case."""
         done = 0
         while done != self._options.rounds:
             await self.one_round(thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar, Literal, cast
 
 from pydantic import Field
@@ -45,10 +46,10 @@ class AreaFaults(WillItScale):
         """Bytes of each task's area."""
         return cast(FaultOptions, self._options).memsize
 
-    async def set_up(self, thread: UserThread, workers: int) -> None:
-        """Map every task's first area and draw its phase."""
+    async def prepare(self, thread: UserThread, tasks: Iterable[int]) -> None:
+        """Map each task's first area and draw its phase."""
         if self.drawn:
-            for number in range(1, workers + 1):
+            for number in tasks:
                 self._begun[number] = await self._begin(thread, number)
 
     async def _begin(self, thread: UserThread, number: int) -> tuple[int, int]:
@@ -59,12 +60,12 @@ class AreaFaults(WillItScale):
             self._empty, offset = self._empty + 1, 0
         return area, offset
 
-    async def work(self, thread: UserThread) -> None:
+    async def loop(self, thread: UserThread) -> None:
         """The rest of the round that was begun; then as usual."""
         if self.drawn:
             area, offset = self._begun[thread.number]
             await self._finish_round(thread, area, offset)
-        await super().work(thread)
+        await super().loop(thread)
 
     async def one_round(self, thread: UserThread) -> None:
         """Map, touch every page, unmap."""
