@@ -12,7 +12,7 @@ MMAP_SPAN = 0x2000_0000_0000
 """All processes' mmap areas lie within this much below MMAP_BASE, where there are several."""
 START_BRK = 0x5600_0000_0000
 """Where x86-64 puts the heap of a position-independent program, to the order of magnitude: far below the mmap area."""
-HEAP_SPAN = 0x0100_0000_0000
+HEAP_SPAN = 0x0200_0000_0000
 LOWEST = 1 << 16
 """mmap_min_addr."""
 ALIGNMENT = 1 << 24

@@ -137,6 +137,31 @@ def test_tasks_that_only_map_write_to_mmap_sem_twice_a_round(name, policy):
     assert_settled(run.machine)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", ["page_fault1", "malloc1", "mmap1", "brk1"])
+def test_in_process_mode_each_task_does_the_same_in_a_process_of_its_own(name, policy):
+    memory = {} if name == "brk1" else {"memsize": 30 * PAGE}
+    one = Ran(name, policy, tasks=3, **memory)
+    many = Ran(name, policy, tasks=3, mode="processes", **memory)
+    assert_settled(many.machine)
+    assert len(many.machine.system.mms) == 4
+    assert many.machine.system.account_pages().mapped == 0, "a process that ends frees its memory"
+    assert many.result.throughput.records == one.result.throughput.records
+    extra = {"brk": 2 * 3} if name == "brk1" else {}
+    assert Counter(many.steps) == Counter(one.steps) + Counter(extra) + Counter(fault=3 if extra else 0)
+    assert many.result.ipi.all.count == 0, "no two tasks share an address space"
+
+
+def test_in_process_mode_a_phase_is_drawn_for_each_task():
+    run = Ran("page_fault1", tasks=3, mode="processes", memsize=100 * PAGE, rounds=1, phase="drawn")
+    assert_settled(run.machine)
+    layout = run.machine.system.layout
+    faults = Counter(layout.process_of(fault.address) for fault in run.heard.of(PageFaultUser))
+    assert sorted(faults) == [1, 2, 3]
+    assert len(set(faults.values())) == 3
+    assert all(100 <= count <= 200 for count in faults.values())
+
+
 def test_the_area_is_128_mib_as_in_the_program():
     workload = load_workload("page_fault1", {})
     assert workload.memsize == 128 << 20
