@@ -71,16 +71,16 @@ def test_every_quantity_can_be_waited_for(quantity):
 
 
 def test_more_cpus_than_the_quota_are_refused():
-    with pytest.raises(UsageError, match="has 7 actors, at most 6 are allowed"):
+    with pytest.raises(UsageError, match="has 8 actors, at most 6 are allowed"):
         LiveMachine(SAME_ADDRESS, limits=Quota(actors_max=6))
 
 
 def test_more_page_tables_than_the_quota_end_the_run():
     scenario = COLLAPSE.model_copy(update={"options": {"pmds": 3, "rounds": 1}})
-    assert ran(LiveMachine(scenario, limits=Quota(actors_max=10))).stop.kind == "quiescent"
-    stop = ran(LiveMachine(scenario, limits=Quota(actors_max=8))).stop
+    assert ran(LiveMachine(scenario, limits=Quota(actors_max=11))).stop.kind == "quiescent"
+    stop = ran(LiveMachine(scenario, limits=Quota(actors_max=9))).stop
     assert isinstance(stop, BoundExceeded)
-    assert (stop.bound, stop.limit, stop.value) == ("actors_max", 8, 9)
+    assert (stop.bound, stop.limit, stop.value) == ("actors_max", 9, 10)
 
 
 def test_a_crash_is_told_again_and_again():
