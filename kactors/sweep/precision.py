@@ -20,8 +20,9 @@ from kactors.engine.engine import Limits
 from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPolicy
 from kactors.run import Machine
-from kactors.statistics import Batches, batch_means, lag1, mser5, never, no_interval
+from kactors.statistics import batch_means, lag1, never, no_interval
 from kactors.statistics.batch_means import BATCHES_MAX, BATCHES_MIN
+from kactors.statistics.stopping import Look, look
 from kactors.sweep.pool import guarded, landed, processes, worker_processes
 from kactors.sweep.sampler import ABORTS, RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
 from kactors.workloads import Workload
@@ -38,9 +39,6 @@ SAMPLED_NS_MIN = 3_000_000
 """No interval of less is believed: assumed, some thousand faults of one CPU."""
 TIME_SLICES_MIN = 16
 """Of the scheduler. On 16 CPUs ebizzy leaves its first state only after ten of them."""
-GROWTH_MIN, GROWTH_MAX = 1.15, 2.0
-"""From one look to the next, sampled time grows by what the interval still lacks, within these factors: looking more
-often would end runs in moments in which the interval is narrow by chance."""
 
 ENDED = {
     "time": "virtual time is up",
@@ -89,34 +87,6 @@ class Precision:
             raise UsageError(f"a confidence of {self.confidence:.6g}: it must lie between 0 and 1 (95 % is 0.95)")
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What the slices so far say about the rate."""
-
-    skip: int
-    warm: bool
-    long: bool
-    batches: Batches
-
-    def lacks(self, relative: float | None) -> float:
-        """Return by how much sampled time would have to grow; at most 1: the interval is narrow enough."""
-        width = self.batches.interval.relative
-        if relative is None or not (self.warm and self.long and self.batches.uncorrelated and math.isfinite(width)):
-            return GROWTH_MAX
-        return float((width / relative) ** 2)
-
-    @property
-    def doubt(self) -> str:
-        """What to hold against the interval."""
-        if not self.long:
-            return "the run is too short for its interval to be believed"
-        if not self.warm:
-            return "the warm-up may not have been over"
-        if not self.batches.uncorrelated:
-            return "the run is too short for batches that do not correlate"
-        return "the interval was not narrow enough by then"
-
-
 def measure(
     scenario: Scenario,
     precision: Precision,
@@ -148,10 +118,10 @@ def measure(
     machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
     try:
         sampler = Sampler(machine, locks=locks)
-        for look in _looks(sampler, precision, _least_ns(machine, precision)):
+        for seen in _looks(sampler, precision, _least_ns(machine, precision)):
             if on_look is not None:
                 engine = machine.system.engine
-                on_look(engine.now_ns, engine.events, look.batches.interval.relative)
+                on_look(engine.now_ns, engine.events, seen.batches.interval.relative)
         return _measurement(machine, sampler, precision)
     finally:
         # After a crash or Ctrl-C, Python would complain of every thread that had not begun.
@@ -230,42 +200,32 @@ def _least_ns(machine: Machine, precision: Precision) -> int:
     return max(slow_ns, precision.sampled_ns_min, SAMPLED_NS_MIN)
 
 
-def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[_Look]:
+def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[Look]:
     """Advance the run from look to look, until the interval is narrow enough or the run ends."""
     goal_ns: float = FIRST_LOOK_NS
     while sampler.advance(math.ceil(goal_ns)):
-        look = _look(sampler, precision, least_ns)
-        yield look
-        lacks = look.lacks(precision.relative)
-        if lacks <= 1:
+        seen = _look(sampler, precision, least_ns)
+        yield seen
+        if seen.lacks(precision.relative) <= 1:
             return
-        goal_ns = max(sampler.sampled_ns * min(max(lacks, GROWTH_MIN), GROWTH_MAX), least_ns)
+        goal_ns = max(sampler.sampled_ns * seen.growth(precision.relative), least_ns)
 
 
-def _look(sampler: Sampler, precision: Precision, least_ns: int) -> _Look:
-    series, slice_ns = sampler.series(), sampler.slice_ns
-    if precision.warm_up == "mser5":
-        found = mser5(series)
-        skip, warm = found.cut, found.over
-    else:
-        skip = min(-(-precision.warm_up // slice_ns), len(series))
-        warm = skip < len(series)
+def _look(sampler: Sampler, precision: Precision, least_ns: int) -> Look:
+    skip = None if precision.warm_up == "mser5" else -(-precision.warm_up // sampler.slice_ns)
     enough = sampler.records >= RECORDS_MIN and sampler.sampled_ns >= least_ns
-    return _Look(skip, warm, enough, batch_means(series[skip:], precision.confidence, batches=precision.batches))
+    return look(sampler.series(), precision.confidence, skip=skip, batches=precision.batches, long=enough)
 
 
 def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Measurement:
-    series, sampled, look = (
-        sampler.series(),
-        sampler.sampled(),
-        _look(sampler, precision, _least_ns(machine, precision)),
-    )
+    series, sampled = sampler.series(), sampler.sampled()
+    seen = _look(sampler, precision, _least_ns(machine, precision))
     counters, unit = machine.counters, machine.system.workload.unit
     result = _reproducible(machine.end())
     ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")
-    rates = {name: _rate(counts[look.skip :], sampled.slice_ns, precision) for name, counts in sampled.counts.items()}
-    steady, met = series[look.skip :], precision.relative is None or look.lacks(precision.relative) <= 1
-    interval, nothing = look.batches.interval, no_interval(0.0, precision.confidence, 0)
+    rates = {name: _rate(counts[seen.skip :], sampled.slice_ns, precision) for name, counts in sampled.counts.items()}
+    steady, met = series[seen.skip :], precision.relative is None or seen.lacks(precision.relative) <= 1
+    interval, nothing = seen.batches.interval, no_interval(0.0, precision.confidence, 0)
     return Measurement(
         scenario=result.scenario,
         unit=unit,
@@ -273,20 +233,20 @@ def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Me
         faults_per_s=rates.get("faults", nothing),
         aborts_per_s=rates.pop(ABORTS, nothing),
         rates=rates,
-        cpu_time=_shares(machine, sampled, look.skip, precision),
-        utilisation=_utilisation(machine, sampled, look.skip, precision),
+        cpu_time=_shares(machine, sampled, seen.skip, precision),
+        utilisation=_utilisation(machine, sampled, seen.skip, precision),
         set_up=counters.set_up,
         set_up_vmstat=counters.set_up_vmstat,
         started_ns=counters.started_ns,
-        warm_up_ns=look.skip * sampled.slice_ns,
+        warm_up_ns=seen.skip * sampled.slice_ns,
         virtual_ns=result.virtual_ns,
         events=result.events,
         relative=precision.relative,
         met=met,
-        why="" if met else f"{ended}; {look.doubt}",
+        why="" if met else f"{ended}; {seen.doubt}",
         autocorrelation=lag1(steady),
         batches=interval.n,
-        batch_ns=look.batches.size * sampled.slice_ns,
+        batch_ns=seen.batches.size * sampled.slice_ns,
         needed_ns=_needed_ns(interval, len(steady) * sampled.slice_ns, precision.relative),
         series=Series(slice_ns=sampled.slice_ns, counts=tuple(int(count) for count in series)),
         result=result,
