@@ -22,6 +22,7 @@ from kactors.kernel.watermarks import Watermarks, watermarks_for
 from protocols.allocation import (
     DRAIN_PAGES,
     KSWAPD_ROUND,
+    LRU_MOVED,
     PAGES_FREED,
     RECLAIM_NEEDED,
     AllocPages,
@@ -30,6 +31,7 @@ from protocols.allocation import (
     KswapdRound,
     MemoryMoves,
     MoveMemory,
+    MoveOnLru,
     OomHandled,
     OutOfMemory,
     PagesAllocated,
@@ -45,6 +47,7 @@ from protocols.scheduling import SIGKILL
 from protocols.set_up import PagesSetUp, SetUpPages
 from protocols.tracepoints import OomKill, VmEvent, Watermark
 
+NOBODY = -1
 RECLAIM_BATCH = 32
 """SWAP_CLUSTER_MAX: pages that one round of reclaim frees at most."""
 
@@ -79,6 +82,7 @@ class Allocator(Server):
         self._page_cache = self._buddy.alloc_bulk(0, cached)
         self._watermarks = watermarks_for(pages, machine.page_size)
         self._line = CacheLine(machine)
+        self._lru_lines = [CacheLine(machine) for _ in range(machine.sockets)]
         self._channels = MemoryChannels(machine)
         self._kswapd_runs = False
         self._below: dict[str, bool] = {}
@@ -119,6 +123,7 @@ class Allocator(Server):
             FreePages: self._free,
             SplitPage: self._split,
             MoveMemory: self._move,
+            MoveOnLru: self._move_on_lru,
             DirectReclaim: self._direct_reclaim,
             KswapdRound: self._kswapd_round,
             OutOfMemory: self._out_of_memory,
@@ -167,6 +172,14 @@ class Allocator(Server):
     def _move(self, message: MoveMemory, client: Any, tag: int) -> None:
         takes_ns = self._channels.take(self.engine.now_ns, message.socket, message.size)
         self.reply(self.engine.now_ns, client, tag, MemoryMoves(takes=takes_ns))
+
+    def _move_on_lru(self, message: MoveOnLru, client: Any, tag: int) -> None:
+        line, hold_ns = self._lru_lines[message.socket], self._machine.lru_lock_ns
+        if line.owner not in (client.cpu_id, NOBODY):
+            # The list's neighbours and the node's statistics are in another CPU's cache.
+            hold_ns += self._machine.lru_page_ns * message.pages
+        done_ns = line.write(self.engine.now_ns, client.cpu_id, hold_ns=hold_ns)
+        self.reply(done_ns, client, tag, LRU_MOVED)
 
     def _zone_trip(self, client: Any, blocks: int) -> int:
         """Return when a section under zone->lock that moves ``blocks`` blocks is over."""

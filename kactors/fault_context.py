@@ -19,6 +19,7 @@ from protocols.allocation import (
     FreePages,
     MemoryMoves,
     MoveMemory,
+    MoveOnLru,
     OomHandled,
     PagesAllocated,
     Reclaimed,
@@ -46,6 +47,10 @@ from protocols.vma import (
     VmLockUpRead,
 )
 
+PAGEVEC_SIZE = 15
+"""Pages that a CPU collects before it takes lru_lock to put them on a list (include/linux/pagevec.h)."""
+SWAP_CLUSTER_MAX = 32
+"""Freed pages that are taken off the lists under one lru_lock (release_pages)."""
 RECLAIM_RETRIES_MAX = 16
 """MAX_RECLAIM_RETRIES: rounds of direct reclaim without progress before the OOM killer is called."""
 
@@ -74,6 +79,7 @@ class FaultContext(VmaContext):
         machine = directory.machine
         self.tlb = Tlb(machine)
         self.pages = PageList(machine.pcp_high, machine.pcp_batch)
+        self._pagevec = 0
         self.bounded = False
         self.huge_faults = False
 
@@ -218,6 +224,27 @@ class FaultContext(VmaContext):
             return
         for pfn in pfns:
             await self._put_frame(pfn)
+
+    async def lru_cache_add(self) -> None:
+        """Collect a page for the LRU list; a full batch goes there, under the lru_lock of this CPU's node."""
+        self._pagevec += 1
+        if self._pagevec == PAGEVEC_SIZE:
+            await self.lru_add_drain()
+
+    async def lru_add_drain(self) -> None:
+        """Put what has been collected on the list."""
+        pages, self._pagevec = self._pagevec, 0
+        await self._move_on_lru(pages)
+
+    async def lru_delete(self, pages: int) -> None:
+        """Take pages that are to be freed off the list, some at a time."""
+        for first in range(0, pages, SWAP_CLUSTER_MAX):
+            await self._move_on_lru(min(SWAP_CLUSTER_MAX, pages - first))
+
+    async def _move_on_lru(self, pages: int) -> None:
+        if pages and self.machine.lru_page_ns:
+            message = MoveOnLru(socket=self.machine.socket_of(self.cpu_id), pages=pages)
+            await self.ask(self.directory.allocator, message, Spent.LOCK_SPIN)
 
     # --- page tables -------------------------------------------------------------------------------------------------
 

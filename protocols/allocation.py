@@ -62,6 +62,17 @@ class MemoryMoves(Message, sender=("allocator",), receiver=CLIENTS):
     takes: Ns
 
 
+class MoveOnLru(Message, sender=CLIENTS, receiver=("allocator",), reply=("LruMoved",)):
+    """A section under the lru_lock of a socket's node: a full batch of pages goes on its list, or freed ones off."""
+
+    socket: Count
+    pages: PageCount
+
+
+class LruMoved(Message, sender=("allocator",), receiver=CLIENTS):
+    """The section is over."""
+
+
 class SplitPage(Message, sender=("mm",), receiver=("allocator",)):
     """A huge page has been split: from now on its frames are freed one by one."""
 
@@ -99,6 +110,7 @@ class KswapdRound(Message, sender=("allocator",), receiver=("allocator",)):
 
 RECLAIM_NEEDED: Final = ReclaimNeeded()
 DIRECT_RECLAIM: Final = DirectReclaim()
+LRU_MOVED: Final = LruMoved()
 PAGES_FREED: Final = PagesFreed()
 OUT_OF_MEMORY: Final = OutOfMemory()
 VICTIM_EXITED: Final = VictimExited()

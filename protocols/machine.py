@@ -126,6 +126,9 @@ class Machine(BaseModel):
     tracing_ns: Cost
     """What it costs to write one tracepoint down, where the scenario is traced."""
 
+    lru_lock_ns: Cost
+    lru_page_ns: Cost
+    """A section under the lru_lock of a node, and what each page adds after another CPU's; 0: nobody's bottleneck."""
     memory_mib: Positive
     page_cache_mib: Cost
     """Clean page cache: what reclaim can turn into free memory."""

@@ -29,6 +29,11 @@ class CacheLine:
         """Whether any CPU has ever touched it."""
         return self._owner >= 0 or bool(self._sharers)
 
+    @property
+    def owner(self) -> int:
+        """The CPU that wrote it last; -1: nobody yet."""
+        return self._owner
+
     def write(self, now_ns: int, cpu: int, hold_ns: int = 0) -> int:
         """Return when an atomic operation of ``cpu`` on the line is done; others queue behind it and ``hold_ns``."""
         start_ns = max(self._free_at_ns, now_ns)

@@ -119,6 +119,7 @@ async def finish_pte_fault(
     if same:
         if page is not None:
             pfn, unused = page.pfn, None
+            await cpu.lru_cache_add()
         else:
             pfn = ZERO_PFN if orig_pte == PTE_NONE else pte_pfn(orig_pte)
         if orig_pte != PTE_NONE and pte_pfn(orig_pte) == ZERO_PFN:

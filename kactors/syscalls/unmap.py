@@ -59,6 +59,7 @@ def pmd_ranges(cpu: Cpu, start: int, end: int) -> Iterator[tuple[int, int]]:
 async def unmap_vmas(cpu: Cpu, policy: FaultPolicy, vmas: Sequence[VmaSnapshot], start: int, end: int) -> Gather:
     """unmap_page_range for each VMA: inside a write section, clear its PTEs in [start, end)."""
     gather = Gather()
+    await cpu.lru_add_drain()
     _note_discard(cpu, start, end, done=False)
     for vma in vmas:
         await policy.zap_begin(cpu, vma)
@@ -158,6 +159,7 @@ async def finish_unmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int, gath
 
 
 async def _free_pages(cpu: Cpu, gather: Gather) -> None:
+    await cpu.lru_delete(len(gather.pfns))
     await cpu.free_pages(tuple(gather.pfns))
     if gather.huge:
         await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
