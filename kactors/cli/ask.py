@@ -36,3 +36,14 @@ def thp(effort: Effort, as_json: bool) -> int:
 
     answer(study.ask, effort, study.runs(), thp_text, as_json=as_json)
     return 0
+
+
+@ask.command()
+@study_options(precision="5%", events_max=300_000)
+def scaling(effort: Effort, as_json: bool) -> int:
+    """Why does SPF gain less on 80 CPUs than on 16?"""
+    from kactors.studies import suspects as study
+    from kactors.studies.suspects_text import scaling_text
+
+    answer(study.ask, effort, len(study.Grid().scenarios(effort.seed)), scaling_text, as_json=as_json)
+    return 0
