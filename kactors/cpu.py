@@ -30,9 +30,9 @@ from kactors.scheduler import IDLE, Scheduler, Thread
 from protocols.allocation import DrainPages, PagesDrained
 from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
-from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent
+from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent, VmaCallbacks
 from protocols.roles import heard_by, said_by
-from protocols.scheduling import SiblingBusy, Sigkill
+from protocols.scheduling import DISPATCH, SiblingBusy, Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
 from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
 
@@ -70,6 +70,7 @@ class Cpu(Scheduler):
             MmUsers: self._cloned,
             SetSpeculationBound: self._bound,
             ReportQuiescent: self._report,
+            VmaCallbacks: self._queue_callbacks,
             RcuCallback: self._rcu_callback,
         }
 
@@ -253,6 +254,13 @@ class Cpu(Scheduler):
             if self.engine.listens(MmPageFree):
                 self.engine.emit(event[0], self, MmPageFree(pfn=pfn, order=0))
             self.pages.put(pfn)
+
+    def _queue_callbacks(self, event: Event) -> None:
+        """They run when the thread returns to user mode or gives up its CPU; an idle CPU leaves its idle state."""
+        self._callbacks.append((event[2], cast(VmaCallbacks, event[4])))
+        if self.current is IDLE and not self._waking:
+            self._waking = True
+            self.engine.post(self.leave_idle(event[0]), self, self, DISPATCH)
 
     # --- from outside ------------------------------------------------------------------------------------------------
 

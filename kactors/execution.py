@@ -46,6 +46,7 @@ class Task(Process):
         refers_to: the VMA on which its fault has a reference, -1 for none.
         reads_vma: the VMA that its fault has locked for reading, -1 for none.
         read_locks: the VMA whose vm_lock its fault has locked for reading (6.4), -1 for none.
+        srcu_section: the SRCU domain and index of its fault's read section, None for none.
         speculates_at: the address of its admitted speculation, -1 for none.
     """
 
@@ -59,6 +60,7 @@ class Task(Process):
         "refers_to",
         "speculates_at",
         "spins",
+        "srcu_section",
     )
 
     def __init__(self, tag: int, name: str) -> None:
@@ -69,6 +71,7 @@ class Task(Process):
         self.holds_read = False
         self.spins = False
         self.refers_to = self.reads_vma = self.read_locks = self.speculates_at = -1
+        self.srcu_section: tuple[str, int] | None = None
 
 
 class Execution(Client):

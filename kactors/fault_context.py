@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from contextlib import AbstractContextManager
+from typing import Any
 
 from kactors.engine.engine import Engine
 from kactors.execution import Directory
@@ -25,7 +27,7 @@ from protocols.allocation import (
     Reclaimed,
 )
 from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
-from protocols.rcu import RCU, CallRcu, SrcuReadLock, SrcuReadLocked, SrcuReadUnlock
+from protocols.rcu import RCU, CallRcu, SrcuReadLock, SrcuReadLocked, SrcuReadUnlock, VmaCallbacks
 from protocols.tracepoints import (
     MightSleep,
     MmPageAlloc,
@@ -82,6 +84,7 @@ class FaultContext(VmaContext):
         self._pagevec = 0
         self.bounded = False
         self.huge_faults = False
+        self._callbacks: deque[tuple[Any, VmaCallbacks]] = deque()
 
     # --- interrupts --------------------------------------------------------------------------------------------------
 
@@ -99,16 +102,33 @@ class FaultContext(VmaContext):
     async def srcu_read_lock(self, domain: str) -> int:
         """Begin a read section of an SRCU domain, in which one may sleep; return what srcu_read_unlock needs (B1)."""
         locked: SrcuReadLocked = await self.ask(self.directory.mm, SrcuReadLock(domain=domain))
+        self.current.srcu_section = (domain, locked.index)
         return locked.index
 
     def srcu_read_unlock(self, domain: str, index: int) -> None:
         """End a read section of an SRCU domain; ``index`` is what its beginning returned."""
+        self.current.srcu_section = None
         self.spend(self.machine.atomic_ns)
         self.say(self.directory.mm, SrcuReadUnlock(domain=domain, index=index))
 
     def call_rcu(self, pfns: tuple[int, ...], domain: str = RCU) -> None:
         """Free frames after a grace period, of an SRCU domain if one is named (B1); the caller does not wait."""
         self.say(self.directory.mm, CallRcu(domain=domain, pfns=pfns))
+
+    def _run_callbacks(self, *, back: bool = False) -> None:
+        """Free VMAs after a grace period, a slab object each: in a kworker, which the CPU switches to, or a softirq.
+
+        With ``back`` it switches back to the thread afterwards; else it is about to switch anyway.
+        """
+        machine = self.machine
+        while self._callbacks:
+            mm, due = self._callbacks.popleft()
+            switches = (1 + back) * due.kworker
+            ns = due.scan + len(due.vma_ids) * machine.pcp_ns + switches * machine.switch_ns
+            self.clock_ns += ns
+            self.spent[Spent.SWITCH] += ns
+            for vma_id in due.vma_ids:
+                self.say(mm, PutVma(vma_id=vma_id))
 
     def pick(self, label: str, n: int) -> int:
         """Decide something that the model leaves open: a number in ``range(n)``."""
@@ -351,6 +371,8 @@ class FaultContext(VmaContext):
             self.say(mm, VmaEndRead(vma_id=task.reads_vma))
         if task.read_locks >= 0:
             self.say(mm, VmLockUpRead(vma_id=task.read_locks))
+        if task.srcu_section is not None:
+            self.srcu_read_unlock(*task.srcu_section)
         task.refers_to = task.reads_vma = task.read_locks = -1
         if task.holds_read:
             await self.up_read()

@@ -124,6 +124,11 @@ class FaultPolicy(ABC):
         return policy
 
     @property
+    def vma_readers(self) -> str | None:
+        """The RCU or SRCU domain in which its faults look at VMAs without a lock: callbacks free these then."""
+        return None
+
+    @property
     def collapsing_pmd(self) -> PmdState:
         """What a collapse leaves at the PMD until it is done (E4): none, as all kernels do."""
         return PmdState.NONE

@@ -66,11 +66,11 @@ class Mm(Server):
         self.lock_sequence = 1
         self.cpumask = Cpumask(self, tlbie_line or CacheLine(machine))
         self.sem = MmapSem(self, self.cpumask.idles)
-        self.vmas = Vmas(self, VmaTree(top=space.mmap_base, bottom=space.lowest))
+        self.grace_periods = GracePeriods(self, self.cpumask.members)
+        self.vmas = Vmas(self, VmaTree(top=space.mmap_base, bottom=space.lowest), self.grace_periods)
         self.heap = Heap(self, space.start_brk)
         self.pmds = Pmds(self, new_table, allocator)
         self.admission = Admission(self, bounds)
-        self.grace_periods = GracePeriods(self, self.cpumask.members)
         super().__init__(engine, f"mm{space.number}" if space.number else "mm")
 
     def handlers(self) -> dict[type[Message], Handler]:

@@ -169,6 +169,7 @@ class Scheduler(MmSwitcher):
     def _switch(self) -> None:
         """Run the next thread, or idle."""
         self._need_resched = False
+        self._run_callbacks()
         if not self._run_queue:
             self._pay_switch()
             self.current = IDLE
@@ -307,7 +308,7 @@ class Scheduler(MmSwitcher):
     async def compute(self, ns: int) -> None:
         """Run user code for ``ns`` of CPU time, however often it is interrupted or preempted."""
         self.mode = Spent.USER
-        if self.killed or self._need_resched:
+        if self.killed or self._need_resched or self._callbacks:
             await self.return_to_user()
         if max(ns, self.clock_ns - self.engine.now_ns) > LONG_COMPUTE_NS:
             # What precedes a long computation is over when that is cut; a row of short ones cannot run for ever.
@@ -337,6 +338,8 @@ class Scheduler(MmSwitcher):
         self.mode = Spent.USER
         if self.killed:
             raise ThreadKilled
+        if self._callbacks:
+            self._run_callbacks(back=True)
         if self._need_resched and self._run_queue:
             await self._yield()
             self.mode = Spent.USER

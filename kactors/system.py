@@ -140,10 +140,17 @@ class System:
     def set_policy(self, policy: FaultPolicy) -> None:
         """Serve the faults, system calls and collapses that begin from now on by another policy."""
         self.policy = policy
+        self.free_vmas_as_it_needs()
         self.khugepaged.writer = policy
         for user in self.users:
             user.policy = policy
         self.state_transient_bound()
+
+    def free_vmas_as_it_needs(self) -> None:
+        """Let VMAs be freed by callbacks where the policy's look-ups need that."""
+        if self.policy.vma_readers is not None:
+            for mm in self.mms:
+                mm.vmas.limbo.defer_to(self.policy.vma_readers)
 
     def state_transient_bound(self) -> None:
         """Tell observers what the policy promises for the threads that there are."""
@@ -236,6 +243,7 @@ def build(
     khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
     page_cache = directory.page_cache = PageCache(engine, machine)
     system = System(engine, machine, policy, workload, workers, mms, layout, allocator, page_cache, khugepaged, cpus)
+    system.free_vmas_as_it_needs()
     for cpu in cpus:
         cpu.bounded = scenario.bounds.spf_inflight_max is not None
         cpu.huge_faults = scenario.khugepaged.fault_huge

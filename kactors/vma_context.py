@@ -12,7 +12,10 @@ from protocols.vma import (
     GetVma,
     PutVma,
     ReadSequence,
+    ReadTreeSeq,
     ReadVma,
+    RefVma,
+    TreeSeq,
     VmaAtomic,
     VmaEndRead,
     VmaFound,
@@ -94,6 +97,17 @@ class VmaContext(KernelContext):
     async def copy_vma(self, address: int) -> VmaSnapshot | None:
         """SPF of 2021, I2: walk the tree inside an RCU read section and copy the VMA; nothing keeps it."""
         found: VmaFound = await self.ask(self.directory.mm, CopyVma(address=address))
+        return found.vma
+
+    async def read_tree_seq(self, *, begin: bool = False) -> int:
+        """SPF v12: read mm_seq; ``begin``: first wait until the tree is whole."""
+        seen: TreeSeq = await self.ask(self.directory.mm, ReadTreeSeq(begin=begin))
+        return seen.sequence
+
+    async def ref_vma(self, vma: VmaSnapshot) -> VmaSnapshot | None:
+        """Take a reference on a VMA that was just found, and read it again; None: it had been freed."""
+        found: VmaFound = await self.ask(self.directory.mm, RefVma(vma_id=vma.vma_id))
+        self.current.refers_to = -1 if found.vma is None else found.vma.vma_id
         return found.vma
 
     async def vma_atomic(self, vma: VmaSnapshot) -> None:

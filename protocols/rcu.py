@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.base import Count, Message, Pfn
+from protocols.base import Count, Message, Ns, Pfn, VmaId
 from protocols.scheduling import CLIENTS
 
 RCU: Final = ""
@@ -65,6 +65,30 @@ class SrcuReadUnlock(Message, sender=("cpu",), receiver=("mm",)):
     index: Count
 
 
+class BeginGracePeriod(Message, sender=("mm",), receiver=("mm",)):
+    """To oneself: a tick has passed since the last grace period; callbacks that free VMAs are queued."""
+
+
+class VmasUnseen(Message, sender=("mm",), receiver=("mm",)):
+    """To oneself: that grace period is over."""
+
+
+class VmaCallbacks(Message, sender=("mm",), receiver=("cpu",)):
+    """Callbacks that the CPU queued are due: it puts what the tree had of these VMAs; in a kworker if ``kworker``.
+
+    ``scan``: how long that kworker has read the counters of the domain's readers before, of all CPUs.
+    """
+
+    vma_ids: tuple[VmaId, ...]
+    kworker: bool
+    scan: Ns
+
+
+VMA_SRCU: Final = "vmas"
+"""The SRCU domain of those who look VMAs up (vma_srcu)."""
+
+BEGIN_GRACE_PERIOD: Final = BeginGracePeriod()
+VMAS_UNSEEN: Final = VmasUnseen()
 GRACE_PERIOD_OVER: Final = GracePeriodOver()
 REPORT_QUIESCENT: Final = ReportQuiescent()
 QUIESCENT: Final = Quiescent()

@@ -129,6 +129,24 @@ class CopyVma(Message, sender=("cpu",), receiver=("mm",), reply=("VmaFound",)):
     address: Address
 
 
+class ReadTreeSeq(Message, sender=("cpu",), receiver=("mm",), reply=("TreeSeq",)):
+    """SPF v12: read the tree's sequence lock, mm_seq; ``begin``: spin first until no change is under way."""
+
+    begin: bool
+
+
+class TreeSeq(Message, sender=("mm",), receiver=("cpu",)):
+    """mm_seq: odd while the tree is being changed."""
+
+    sequence: Count
+
+
+class RefVma(Message, sender=("cpu",), receiver=("mm",), reply=("VmaFound",)):
+    """SPF v12, C1: take a reference on a VMA that a walk under RCU, or under mmap_sem, has found."""
+
+    vma_id: VmaId
+
+
 class VmaAtomic(Message, sender=("cpu",), receiver=("mm",), reply=("VmaAtomicDone",)):
     """One atomic operation on a word of the VMA: an experiment with what such a word would cost (I7)."""
 

@@ -80,7 +80,11 @@ def assert_mm_is_idle(mm):
     assert rwsem.owners() == []
     assert not rwsem.queue
     assert not rwsem.spinners
-    assert sorted(vmas._by_id) == sorted(vma.vma_id for vma in mm.tree), "an area that left the tree lives on"
+    in_limbo = vmas.limbo.vma_ids()  # for their callbacks no machine goes on
+    living = sorted(vma_id for vma_id in vmas._by_id if vma_id not in in_limbo)
+    assert living == sorted(vma.vma_id for vma in mm.tree), "an area that left the tree lives on"
+    assert all(vmas._by_id[vma_id].references == 1 and not vmas._by_id[vma_id].attached for vma_id in in_limbo)
+    assert not any(any(domain.readers) for domain in mm.grace_periods._domains.values())
     assert sorted(vmas._lines) == sorted(vmas._by_id)
     for vma in mm.tree:
         assert vma.sequence % 2 == 0, vma

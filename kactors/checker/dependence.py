@@ -22,7 +22,7 @@ from kactors.checker.automata import Vocabulary
 from kactors.checker.frozen import is_ours
 from kactors.checker.space import STORES, Happening
 from kactors.engine.observer import Observer
-from protocols import allocation, mmap_sem, page_table, tlb, vma
+from protocols import allocation, mmap_sem, page_table, rcu, tlb, vma
 from protocols.base import Message, Unit
 
 READ: Final = 0
@@ -64,6 +64,10 @@ TOUCHES: Final[dict[type[Message], tuple[Touch, ...]]] = {
     vma.AnonVmaPrepare: (("vma flags", WRITE), _REFERS),
     vma.CopyVma: _LOOK,
     vma.VmaAtomic: (),
+    vma.ReadTreeSeq: (("tree", READ),),
+    vma.RefVma: (*_LOOK, ("vm_ref_count", COUNT)),
+    rcu.SrcuReadLock: (("srcu", COUNT),),
+    # What ends a grace period speaks to others too: it depends on all.
     vma.VmaStartRead: (*_LOOK, ("vma locks", WRITE)),
     vma.VmaEndRead: (("vma locks", WRITE), _REFERS),
     vma.VmLockTrylock: (*_LOOK, _REFERS, ("vma locks", WRITE)),

@@ -11,16 +11,20 @@ from protocols.machine import Machine
 class CacheLine:
     """One line that several CPUs read and write, as the actor that owns its content sees it.
 
+    Args:
+        machine: distances and costs.
+        owner: the CPU in whose cache it lies at first; -1: in memory.
+
     Attributes:
         busy_ns: how long it has been taken by one write after the other, holds included.
     """
 
     __slots__ = ("_free_at_ns", "_machine", "_owner", "_sharers", "busy_ns")
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, owner: int = -1) -> None:
         self._machine = machine
-        self._owner = -1
-        self._sharers: set[int] = set()
+        self._owner = owner
+        self._sharers: set[int] = {owner} if owner >= 0 else set()
         self._free_at_ns = 0
         self.busy_ns = 0
 

@@ -13,11 +13,14 @@ from kactors.policies.classic import Classic
 from kactors.policies.per_vma_6_4 import PerVma64
 from kactors.policies.per_vma_6_15 import PerVma615
 from kactors.policies.spf_2021 import Spf2021
+from kactors.policies.spf_rcu import SpfRcu
+from kactors.policies.spf_srcu import SpfSrcu
 from kactors.policies.spf_v9 import SpfV9
+from kactors.policies.spf_v11 import SpfV11
 from kactors.user_file import class_from_file, names_a_file
 
 POLICIES: dict[str, type[FaultPolicy]] = {
-    policy.name: policy for policy in (Classic, SpfV9, Spf2021, PerVma64, PerVma615)
+    policy.name: policy for policy in (Classic, SpfSrcu, SpfV9, SpfV11, SpfRcu, Spf2021, PerVma64, PerVma615)
 }
 """In the order of their years."""
 

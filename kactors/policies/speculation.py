@@ -6,6 +6,7 @@ import enum
 from typing import Final, Literal
 
 from kactors.fault_context import FaultContext
+from kactors.fault_policy import Check
 
 PteLock = Literal["trylock", "spin"]
 """An option of every policy that takes the PTE lock while it takes no interrupt."""
@@ -20,6 +21,11 @@ class Retry(enum.Enum):
 
 
 RETRY: Final = Retry.RETRY
+
+
+def without(checks: tuple[Check, ...], *names: str) -> tuple[Check, ...]:
+    """Return the checks that another version of the series has too."""
+    return tuple(check for check in checks if check.name not in names)
 
 
 async def take_pte_lock(cpu: FaultContext, how: PteLock, table: int, address: int) -> int | None:

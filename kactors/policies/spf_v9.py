@@ -19,6 +19,7 @@ from kactors.policies import classic
 from kactors.policies.classic import fault_under_mmap_sem, finish_pte_fault, needs_page
 from kactors.policies.speculation import PTE_LOCK_TEXT, RETRY, PteLock, Retry, take_pte_lock
 from kactors.policies.spf_v9_checks import CHECKS
+from kactors.policies.vma_lookup import LOOKUPS, VMA_LOOKUP_TEXT, VmaLookup
 from protocols.page_table import Pmd, PmdState
 from protocols.vma import VmaKind, VmaRead, VmaSnapshot
 
@@ -33,6 +34,7 @@ class SpfOptions(Options):
         "never", description="speculative: where the PMD is none, a speculation installs a page table"
     )
     pte_lock: PteLock = Field("trylock", description=PTE_LOCK_TEXT)
+    vma_lookup: VmaLookup = Field("rwlock", description=VMA_LOOKUP_TEXT)
 
 
 class SpfV9(FaultPolicy):
@@ -51,6 +53,8 @@ class SpfV9(FaultPolicy):
     )
     options_type: ClassVar[type[Options]] = SpfOptions
     options: SpfOptions = SpfOptions()
+    threads_min: ClassVar[int] = 2
+    """C0: fewer threads than these do not speculate."""
 
     def transient_pages_max(self, cpus: int, threads: int) -> int | None:
         """C11: one page a fault. The mail's bound is nr_cpus - 1 a VMA; C11 can sleep, so it is the threads (G5)."""
@@ -60,13 +64,17 @@ class SpfV9(FaultPolicy):
     async def fault(self, cpu: FaultContext, address: int, *, write: bool) -> FaultPath:
         """C0, C1, C15: speculate if the mm has several users; else, and on RETRY, take mmap_sem."""
         vma = None
-        if cpu.mm_users > 1 and await cpu.spf_enter(address):
+        if cpu.mm_users >= self.threads_min and await cpu.spf_enter(address):
             vma = await self.get_vma(cpu, address)
             path = RETRY if vma is None else await self.speculate(cpu, vma, address, write=write)
             cpu.spf_exit(address)
             if vma is not None and not isinstance(path, Retry):
                 self.put_vma(cpu, vma)
                 return path
+        return await self.fall_back(cpu, vma, address, write=write)
+
+    async def fall_back(self, cpu: FaultContext, vma: VmaSnapshot | None, address: int, *, write: bool) -> FaultPath:
+        """C15, C16: the classic fault, with the VMA of the speculation where that is still the right one."""
         await cpu.down_read()
         vma = await self.reuse_vma(cpu, vma, address) if vma is not None else None
         vma = vma or await cpu.find_vma(address)
@@ -157,11 +165,11 @@ class SpfV9(FaultPolicy):
 
     async def get_vma(self, cpu: FaultContext, address: int) -> VmaSnapshot | None:
         """C1: look up under mm_rb_lock and take a reference, so that the VMA outlives munmap."""
-        return await cpu.get_vma(address)
+        return await LOOKUPS[self.options.vma_lookup].get(cpu, address)
 
     def put_vma(self, cpu: FaultContext, vma: VmaSnapshot) -> None:
         """C15: drop the reference."""
-        cpu.put_vma(vma)
+        LOOKUPS[self.options.vma_lookup].put(cpu, vma)
 
     def sequence_odd(self, vma: VmaSnapshot) -> bool:
         """C2: is a writer inside."""
@@ -233,6 +241,11 @@ class SpfV9(FaultPolicy):
         return RETRY
 
     # Writers: a write section each, in which vm_sequence is odd.
+
+    @property
+    def vma_readers(self) -> str | None:
+        """C1: what the look-up needs to be sure that no VMA is freed under it."""
+        return LOOKUPS[self.options.vma_lookup].readers
 
     @property
     def collapsing_pmd(self) -> PmdState:

@@ -97,7 +97,9 @@ def head(space: Space, state: State, move: Move) -> str:
     return type(space.automata.vocabulary.items[state.queues[move[0]][0]][2]).__name__
 
 
-@pytest.mark.parametrize("policy", ["classic", "spf-v9", "spf-2021", "per-vma-6.4", "per-vma", *ROUGH])
+@pytest.mark.parametrize(
+    "policy", ["classic", "spf-v9", "spf-srcu", "spf-rcu", "spf-2021", "per-vma-6.4", "per-vma", *ROUGH]
+)
 @pytest.mark.parametrize("scene", SCENES)
 def test_what_is_independent_commutes_in_every_state(scene: str, policy: str):
     searched = once(scene, policy)
@@ -118,7 +120,7 @@ def test_what_is_independent_commutes_on_three_cpus(scene: str):
 
 def test_the_scenes_bring_up_nearly_every_message_that_has_a_declaration():
     taken = taken_in(once("fault and munmap of all", "per-vma")) | taken_in(once("collapse", "per-vma"))
-    for policy in ("spf-2021", "per-vma-6.4"):
+    for policy in ("spf-2021", "spf-rcu", "spf-srcu", "per-vma-6.4"):
         taken |= taken_in(once("fault and munmap of all", policy))
     for scene in SCENES | OTHERS:
         taken |= taken_in(once(scene, "spf-v9"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from protocols.base import Message
 from protocols.rcu import (
@@ -49,12 +50,21 @@ class _GracePeriod:
 
 @dataclass(slots=True)
 class _Domain:
-    """One of SRCU. While a grace period waits for the readers of the old index, later ones queue."""
+    """One of SRCU. While a grace period waits for the readers of the old index, later ones queue.
+
+    Attributes:
+        index: that new readers count under.
+        readers: how many there are under each.
+        waiting: for the end of a grace period, the present one's first.
+        since_ns: when that began.
+        counters: each CPU's line, in which it counts its own readers.
+    """
 
     index: int = 0
     readers: list[int] = field(default_factory=lambda: [0, 0])
     waiting: deque[_Waiter] = field(default_factory=deque)
     since_ns: int = 0
+    counters: dict[int, CacheLine] = field(default_factory=dict)
 
 
 class GracePeriods(Part):
@@ -75,6 +85,22 @@ class GracePeriods(Part):
             SrcuReadLock: self._read_lock,
             SrcuReadUnlock: self._read_unlock,
         }
+
+    def call(self, domain: str, answer: Message, cpu: int) -> int:
+        """Tell the mm itself with ``answer`` when a grace period is over; return what counting its readers takes a CPU.
+
+        RCU's readers count themselves nowhere.
+        """
+        scan_ns = self._scan_ns(domain, cpu)
+        self._begin(domain, _Waiter(self.mm, 0, answer))
+        return scan_ns
+
+    def _scan_ns(self, domain: str, cpu: int) -> int:
+        """Return what reading the counters of all CPUs takes one of them, before the index changes and after that."""
+        if domain == RCU or self.mm.engine.untimed:
+            return 0
+        lines = self._domain(domain).counters.values()
+        return 2 * sum(line.read(self.now_ns, cpu) - self.now_ns for line in lines)
 
     def holder(self, who: Who) -> Holder | None:
         """Name the readers whose end ``who`` waits for."""
@@ -133,12 +159,20 @@ class GracePeriods(Part):
     def _read_lock(self, message: SrcuReadLock, client: Any, tag: int) -> None:
         domain = self._domain(message.domain)
         domain.readers[domain.index] += 1
-        # A counter of one's own CPU: no cache line moves.
-        self.mm.reply(self.now_ns + self.machine.atomic_ns, client, tag, SrcuReadLocked(index=domain.index))
+        done_ns = self._count(domain, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, SrcuReadLocked(index=domain.index))
+
+    def _count(self, domain: _Domain, cpu: int) -> int:
+        """Return when a CPU has changed its own counter: only who counts all readers takes its line away."""
+        line = domain.counters.get(cpu)
+        if line is None:
+            line = domain.counters[cpu] = CacheLine(self.machine, owner=cpu)
+        return line.write(self.now_ns, cpu)
 
     def _read_unlock(self, message: SrcuReadUnlock, client: Any, tag: int) -> None:
-        del client, tag
+        del tag
         domain = self._domain(message.domain)
+        self._count(domain, client.cpu_id)
         domain.readers[message.index] -= 1
         if domain.waiting and not domain.readers[1 - domain.index]:
             self._over(domain)

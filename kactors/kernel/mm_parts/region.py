@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from kactors.engine.actor import Handler
+from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.vma_tree import Vma
 from protocols.base import Message
@@ -53,11 +54,27 @@ class Regions:
         self._vmas = vmas
         self._tree = vmas.tree
         self._change: _Change | None = None
+        self._changes = 0
+        self._seq_line = CacheLine(vmas.machine)
 
     @property
     def changing(self) -> bool:
         """Whether mm_rb_lock is held for writing."""
         return self._change is not None
+
+    @property
+    def sequence(self) -> int:
+        """mm_seq of SPF v12: odd while a change is under way, and never the same for two of them."""
+        return 2 * self._changes + self.changing
+
+    def read_sequence(self, cpu: int) -> int:
+        """Return when a CPU has read mm_seq."""
+        return self._seq_line.read(self._vmas.now_ns, cpu)
+
+    def _count(self, cpu: int) -> None:
+        """Take mm_seq's line from its readers; where nobody ever read it, the kernel has none."""
+        if self._seq_line.in_use:
+            self._seq_line.write(self._vmas.now_ns, cpu)
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of tree changes."""
@@ -79,6 +96,7 @@ class Regions:
         for vma in change.touched:
             vma.sequence += 1
         tell_acquired(vmas.mm.engine, vmas.mm, MM_RB_LOCK, (client, tag), place=vmas.mm.number)
+        self._count(client.cpu_id)
         self._change = change
         vmas.mm.engine.post(vmas.now_ns + cost_ns, vmas.mm, vmas.mm, ADJUST_DONE)
 
@@ -88,6 +106,8 @@ class Regions:
         if change is None:
             raise AssertionError("AdjustDone without a change under way")
         answer = change.finish()
+        self._changes += 1
+        self._count(change.client.cpu_id)
         for vma in change.touched:
             vma.sequence += 1
         mm, who = self._vmas.mm, (change.client, change.tag)
@@ -118,14 +138,14 @@ class Regions:
         below = below if below is not None and below.mergeable_with(wanted) else None
         above = above if above is not None and above.mergeable_with(wanted) else None
         touched = [vma for vma in (below, above) if vma is not None]
-        change = _Change(client, tag, touched, lambda: self._map(wanted, below, above))
+        change = _Change(client, tag, touched, lambda: self._map(wanted, below, above, client))
         self._begin(change, self._vmas.machine.vma_adjust_ns)
 
-    def _map(self, wanted: Vma, below: Vma | None, above: Vma | None) -> Message:
+    def _map(self, wanted: Vma, below: Vma | None, above: Vma | None, client: Any) -> Message:
         if below is not None:
             self._tree.extend(below, below.start, wanted.end)
             if above is not None:
-                self._absorb(below, above)
+                self._absorb(below, above, client)
         elif above is not None:
             self._tree.extend(above, wanted.start, above.end)
         else:
@@ -142,8 +162,9 @@ class Regions:
             engine.emit(engine.now_ns, self._vmas.mm, mapped)
         return RegionMapped(address=wanted.start, merged=below is not None or above is not None)
 
-    def _absorb(self, vma: Vma, upper: Vma) -> None:
+    def _absorb(self, vma: Vma, upper: Vma, client: Any) -> None:
         self._tree.absorb(vma, upper)
+        self._vmas.limbo.erased(upper, client)
         self._vmas.drop(upper)
 
     # --- munmap and mprotect -----------------------------------------------------------------------------------------
@@ -179,6 +200,7 @@ class Regions:
             gone = self._cut(start, end)
             for vma in gone:
                 self._tree.erase(vma)
+                self._vmas.limbo.erased(vma, client)
             return RegionVmas(vmas=tuple(vma.snapshot() for vma in gone))
 
         machine = self._vmas.machine
@@ -195,17 +217,17 @@ class Regions:
             for lower, upper in pairwise(vmas):
                 if upper.attached and lower.end == upper.start and lower.mergeable_with(upper):
                     absorbed += 1
-            self._absorb_runs(vmas)
+            self._absorb_runs(vmas, client)
             return RegionMerged(absorbed=absorbed)
 
         mergeable = any(a.end == b.start and a.mergeable_with(b) for a, b in pairwise(touched))
         cost_ns = self._vmas.machine.vma_adjust_ns if mergeable else self._vmas.machine.find_vma_ns
         self._begin(_Change(client, tag, touched if mergeable else [], finish), cost_ns)
 
-    def _absorb_runs(self, vmas: list[Vma]) -> None:
+    def _absorb_runs(self, vmas: list[Vma], client: Any) -> None:
         lower = None
         for vma in vmas:
             if lower is not None and lower.end == vma.start and lower.mergeable_with(vma):
-                self._absorb(lower, vma)
+                self._absorb(lower, vma, client)
             else:
                 lower = vma

@@ -9,6 +9,8 @@ from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
 from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
+from kactors.kernel.mm_parts.grace_periods import GracePeriods
+from kactors.kernel.mm_parts.limbo import Limbo
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from kactors.kernel.mm_parts.region import Regions
 from kactors.kernel.mm_parts.vma_locks import VmaLocks
@@ -24,8 +26,11 @@ from protocols.vma import (
     GetVma,
     PutVma,
     ReadSequence,
+    ReadTreeSeq,
     ReadVma,
+    RefVma,
     SetVmaFlags,
+    TreeSeq,
     VmaAtomic,
     VmaFound,
     VmaRead,
@@ -40,15 +45,16 @@ from protocols.vma import (
 class Vmas(Part):
     """The tree, mm_rb_lock, and the words in each VMA that faults and writers synchronise on."""
 
-    def __init__(self, mm: Host, tree: VmaTree) -> None:
+    def __init__(self, mm: Host, tree: VmaTree, grace_periods: GracePeriods) -> None:
         super().__init__(mm)
         self.tree = tree
         self._by_id: dict[int, Vma] = {}
         self._lines: dict[int, CacheLine] = {}
         self._rb_line = CacheLine(mm.machine)
         self._locks = VmaLocks(self)
+        self.limbo = Limbo(self, grace_periods)
         self._regions = Regions(self)
-        self._postponed: list[tuple[GetVma, Any, int]] = []
+        self._postponed: list[tuple[Message, Any, int]] = []
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of look-ups, references, sequences, VMA locks and tree changes."""
@@ -65,6 +71,9 @@ class Vmas(Part):
             WalkVmas: self._walk,
             CopyVma: self._copy,
             VmaAtomic: self._atomic,
+            ReadTreeSeq: self._read_tree_seq,
+            RefVma: self._ref,
+            **self.limbo.handlers(),
             **self._locks.handlers(),
             **self._regions.handlers(),
         }
@@ -118,10 +127,11 @@ class Vmas(Part):
         return self._locks.lock_for_write(vmas, who)
 
     def replay_postponed(self) -> None:
-        """mm_rb_lock is free again: serve the look-ups that waited for it."""
+        """mm_rb_lock is free again, and mm_seq even: serve the look-ups that waited for it."""
         waiting, self._postponed = self._postponed, []
+        handlers: dict[type[Message], Handler] = {GetVma: self._get_vma, ReadTreeSeq: self._read_tree_seq}
         for message, client, tag in waiting:
-            self._get_vma(message, client, tag)
+            handlers[type(message)](message, client, tag)
 
     def used(self, vma_id: int, message: Message, client: Any) -> Vma | None:
         """Return the area; None, and the observers are told, when it has been freed."""
@@ -226,6 +236,22 @@ class Vmas(Part):
             self.mm.reply(walked_ns, client, tag, NO_VMA)
             return
         done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id)
+        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
+
+    def _read_tree_seq(self, message: ReadTreeSeq, client: Any, tag: int) -> None:
+        if self._regions.changing and message.begin:
+            self._postponed.append((message, client, tag))
+            return
+        done_ns = self._regions.read_sequence(client.cpu_id)
+        self.mm.reply(done_ns, client, tag, TreeSeq(sequence=self._regions.sequence))
+
+    def _ref(self, message: RefVma, client: Any, tag: int) -> None:
+        vma = self.used(message.vma_id, message, client)
+        if vma is None:
+            self.mm.reply(self.now_ns, client, tag, NO_VMA)
+            return
+        vma.references += 1
+        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
 
     def _atomic(self, message: VmaAtomic, client: Any, tag: int) -> None:
