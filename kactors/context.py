@@ -225,7 +225,7 @@ class KernelContext(Execution):
 
     async def flush_tlb(self, start: int, end: int, *, freed_tables: bool = False) -> None:
         """Remove the range's translations from every CPU, with ``freed_tables`` the lazy ones too; wait for the end."""
-        told = self.engine.listens(TlbFlush)
+        told, remote = self.engine.listens(TlbFlush), False
         if told:
             self._note_flush(start, end, done=False)
         if self.machine.tlb == "tlbie":
@@ -236,13 +236,14 @@ class KernelContext(Execution):
             pages = (end - start) >> self.machine.page_shift
             full = pages > self.machine.tlb_flush_ceiling_pages
             message = FlushIpi(start=start, end=end, full=full, generation=targets.generation)
-            await self.send_ipi("flush", targets.cpus, message)
+            remote = targets.skipped or any(cpu != self.cpu_id for cpu in targets.cpus)
+            await self.send_ipi("flush", targets.cpus, message, skipped=targets.skipped)
         if told:
-            self._note_flush(start, end, done=True)
+            self._note_flush(start, end, done=True, remote=remote)
 
-    def _note_flush(self, start: int, end: int, *, done: bool) -> None:
+    def _note_flush(self, start: int, end: int, *, done: bool, remote: bool = False) -> None:
         shift = self.machine.page_shift
-        self.note(TlbFlush(first=start >> shift, last=-(-end >> shift), done=done))
+        self.note(TlbFlush(first=start >> shift, last=-(-end >> shift), done=done, remote=remote))
 
     async def synchronize(self, cpus: Iterable[int] | None = None) -> None:
         """Prove that every CPU (by default those in mm_cpumask) has had its interrupts on since now."""
@@ -260,14 +261,15 @@ class KernelContext(Execution):
             return self.machine.tlb_flush_full_ns
         return ((message.end - message.start) >> self.machine.page_shift) * self.machine.tlb_flush_page_ns
 
-    async def send_ipi(self, kind: str, cpus: Iterable[int], message: Message) -> None:
+    async def send_ipi(self, kind: str, cpus: Iterable[int], message: Message, *, skipped: bool = False) -> None:
         """Interrupt CPUs, all but this one, and spin until each has acknowledged (smp_call_function_many, wait=1).
 
-        A flush is done here too, while the others are on their way to it.
+        A flush is done here too, while the others are on their way to it; as a function call, even if all of those
+        that might have it to do were ``skipped``.
         """
         targets = tuple(self.directory.cpus[cpu] for cpu in cpus if cpu != self.cpu_id)
-        if type(message) is FlushIpi:
-            self.traced(bool(targets))
+        in_call = FlushIpi is type(message) and (skipped or bool(targets))
+        self.traced(FLUSH_EVENTS if in_call else 0)
         task, machine = self.current, self.machine
         self._ipi_requests += bool(targets)
         request, sent_at_ns = self._ipi_requests, self.clock_ns
@@ -280,7 +282,7 @@ class KernelContext(Execution):
             self.say_at(sent_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
         self.spend(machine.ipi_exit_ns if targets else 0)
         if type(message) is FlushIpi:
-            self.traced(CALL_EVENTS + FLUSH_EVENTS if targets else FLUSH_EVENTS)
+            self.traced(FLUSH_EVENTS + CALL_EVENTS if in_call else FLUSH_EVENTS)
             self.flush_local(message)
         if not targets:
             return

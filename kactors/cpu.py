@@ -129,7 +129,8 @@ class Cpu(Scheduler):
 
     def _serve_idle(self, event: Event, at_ns: int, why: str) -> None:
         """An idle CPU holds the mm lazily: it leaves its idle state, answers, and leaves mm_cpumask (F5)."""
-        awake_ns = self.leave_idle(at_ns)
+        # Counted from when the interrupt was sent, as that of a wake-up is: it is delivered by ending the idle state.
+        awake_ns = max(at_ns, self.leave_idle(at_ns - self.machine.ipi_delivery_ns))
         if awake_ns > at_ns:
             at_ns, why = awake_ns, "leaving its idle state"
         self._end_idle(at_ns)

@@ -57,6 +57,8 @@ class Machine(BaseModel):
     """munmap's work for the tree and the accounting, under mmap_sem held for writing, besides the tree's changes."""
     unmap_ns: Cost
     """What munmap does besides page tables and flushes after that: under mmap_sem held for reading since 4.20."""
+    protect_ns: Cost
+    """What mprotect and MADV_HUGEPAGE do for each area besides the tree's changes and the page tables."""
     rmap_lru_ns: Cost
     zap_pte_ns: Cost
     clear_page_ns: Cost

@@ -19,10 +19,14 @@ class ReadCpumask(Message, sender=CLIENTS, receiver=("mm",), reply=("FlushTarget
 
 
 class FlushTargets(Message, sender=("mm",), receiver=CLIENTS):
-    """The CPUs that may hold translations of this mm, and the generation that they must reach."""
+    """The CPUs that may hold translations of this mm, and the generation that they must reach.
+
+    ``skipped``: others are in mm_cpumask too, but lazy, and need no IPI.
+    """
 
     cpus: tuple[CpuId, ...]
     generation: Generation
+    skipped: bool
 
 
 class FlushIpi(Message, sender=CLIENTS, receiver=("cpu",), reply=("IpiAck",)):

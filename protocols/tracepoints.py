@@ -381,11 +381,12 @@ class TlbWalk(Tracepoint, sender=("cpu",)):
 
 
 class TlbFlush(Tracepoint, sender=WHO):
-    """tlb:tlb_flush of first..last-1 begins, the entries being cleared; ``done``: every CPU has acknowledged it."""
+    """tlb:tlb_flush of first..last-1, cleared entries, begins, or is ``done``: then ``remote`` if others had the mm."""
 
     first: Vpn
     last: Vpn
     done: bool
+    remote: bool = False
 
 
 class TransientStated(Tracepoint, sender=("mm",)):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from kactors.recordings.areas import RecordedArea
 from kactors.recordings.ranges import page_range
-from kactors.recordings.steps import Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
+from kactors.recordings.steps import MAP_FIXED, Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
 from kactors.recordings.threads import RecordedThread
 
 NOBODY = -1
@@ -44,7 +44,7 @@ class Piece:
 class PlannedStep:
     """A step and what must be done before it.
 
-    `pieces` are the parts of mappings that it refers to; `makes` is the mapping that it makes, as a whole.
+    `pieces` are the parts of mappings that it refers to, or replaces; `makes` is the mapping that it makes, as a whole.
     """
 
     step: Step
@@ -120,8 +120,8 @@ class _Planner:
         match step:
             case Fault(address=address):
                 return self._space.used(address, address + 1, me), None
-            case Mmap(address=address, length=length):
-                return [], self._map(*page_range(address, length), me)
+            case Mmap(address=address, length=length, flags=flags):
+                return self._map(*page_range(address, length), me, replaces=bool(flags & MAP_FIXED))
             case Munmap(address=address, length=length):
                 return self._space.removed(*page_range(address, length)), None
             case Mprotect(address=address, length=length) | Madvise(address=address, length=length):
@@ -130,11 +130,12 @@ class _Planner:
                 return self._move_break(page_range(address, 0)[0], me)
         raise AssertionError(f"{step} is no step")
 
-    def _map(self, start: int, end: int, me: Done) -> Piece:
-        self._space.removed(start, end)
+    def _map(self, start: int, end: int, me: Done, *, replaces: bool = False) -> tuple[list[_Segment], Piece]:
+        """What was there is gone, by MAP_FIXED or by something that is not recorded."""
+        replaced = self._space.removed(start, end)
         self._space.add(_Segment(start, end, self._mappings, 0, me))
         self._mappings += 1
-        return Piece(self._mappings - 1, 0, end - start)
+        return replaced if replaces else [], Piece(self._mappings - 1, 0, end - start)
 
     def _move_break(self, end: int, me: Done) -> tuple[list[_Segment], Piece | None]:
         old, self._heap_end = self._heap_end, end
@@ -142,7 +143,7 @@ class _Planner:
             return [], None  # the first one only tells where the heap ends
         if end < old:
             return self._space.removed(end, old), None
-        return [], self._map(old, end, me)
+        return self._map(old, end, me)
 
     def _last_before(self, at_ns: int, place: int) -> Done:
         """The last step that another thread had done by then."""

@@ -125,13 +125,13 @@ class SimulatedTimes(Observer):
             self._add(Timing.FAULT_LOCKED, event_ns - self._locked_faults.pop(told.owner))
 
     def _flush(self, _at_ns: int, who: str, told: TlbFlush) -> None:
-        if not told.done and who != KHUGEPAGED:
+        if told.remote:
+            self._count(Tally.REMOTE_FLUSHES)
+        if told.done and who != KHUGEPAGED:
             self._count(Tally.LOCAL_FLUSHES)
 
-    def _send(self, at_ns: int, who: str, told: IpiSend) -> None:
+    def _send(self, at_ns: int, who: str, _told: IpiSend) -> None:
         self._sent[who] = at_ns
-        if told.kind == "flush":
-            self._count(Tally.REMOTE_FLUSHES)
 
     def _served(self, _at_ns: int, _who: str, told: IpiServed) -> None:
         sender = KHUGEPAGED if told.sender < 0 else f"cpu{told.sender}"

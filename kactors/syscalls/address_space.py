@@ -27,12 +27,15 @@ TASK_SIZE = 1 << 47
 """End of user addresses."""
 
 
-async def mmap(cpu: Cpu, request: MmapRegion) -> int:
+async def mmap(cpu: Cpu, policy: FaultPolicy, request: MmapRegion, *, replace: bool = False) -> int:
     """D2: map what is asked for; return the address.
 
-    An ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE. -1 (MAP_FAILED) when it does not fit.
+    An ``address`` other than ANYWHERE acts as MAP_FIXED_NOREPLACE, or, with ``replace``, as MAP_FIXED: what is there
+    goes first, under the same lock. -1 (MAP_FAILED) when it does not fit.
     """
     await cpu.down_write()
+    if replace:
+        await _replace(cpu, policy, request.address, request.address + request.length)
     # get_unmapped_area, flags, accounting, a slab object: nobody but the holder of mmap_sem sees anything of it.
     cpu.spend(cpu.machine.map_ns)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
@@ -40,6 +43,13 @@ async def mmap(cpu: Cpu, request: MmapRegion) -> int:
         _note_protection(cpu, mapped.address, mapped.address + request.length, writable=False)
     await cpu.up_write()
     return mapped.address
+
+
+async def _replace(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
+    region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
+    if region.vmas:
+        cpu.spend(cpu.machine.detach_ns)
+        await _unmap_region(cpu, policy, region.vmas, start, end)
 
 
 async def munmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
@@ -121,6 +131,7 @@ async def mprotect(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, reada
         _note_protection(cpu, start, end, writable=True)
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
     for vma in region.vmas:
+        cpu.spend(cpu.machine.protect_ns)
         await policy.write_begin(cpu, vma)
         set_flags(cpu, vma, readable=readable, writable=writable, hugepage=vma.hugepage)
         if not writable:
@@ -150,6 +161,7 @@ async def madvise_hugepage(cpu: Cpu, policy: FaultPolicy, start: int, end: int) 
     await cpu.down_write()
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
     for vma in region.vmas:
+        cpu.spend(cpu.machine.protect_ns)
         await policy.write_begin(cpu, vma)
         set_flags(cpu, vma, readable=vma.readable, writable=vma.writable, hugepage=True)
         await policy.write_end(cpu, vma)

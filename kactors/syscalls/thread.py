@@ -168,8 +168,11 @@ class UserThread:
         writable: bool = True,
         kind: VmaKind = VmaKind.ANON,
         file: MappedFile | None = None,
+        replace: bool = False,
     ) -> int:
         """Map an area at ``address`` or where it fits; return where, or -1 when it does not fit.
+
+        With ``replace`` (MAP_FIXED) whatever was at ``address`` is unmapped.
 
         With ``file`` it maps that, whatever ``kind`` says. A file area without one maps, privately, a file of its own
         that was in the page cache already.
@@ -186,7 +189,7 @@ class UserThread:
             kind=kind if file is None else VmaKind.FILE,
             mapped_file=file,
         )
-        mapped = await address_space.mmap(self.cpu, request)
+        mapped = await address_space.mmap(self.cpu, self.policy, request, replace=replace)
         await self._leave("mmap", began_ns)
         return mapped
 

@@ -28,6 +28,7 @@ from kactors.workloads.options import Options
 from protocols.machine import Machine
 from protocols.vma import VmaKind
 
+UNMAPPED = -1
 MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE = 4, 8, 14
 
 
@@ -80,7 +81,7 @@ class _Repetition:
 
     async def map(self, thread: UserThread, mapping: int, at: int, length: int, how: Mapping[str, Any]) -> int:
         """Map what was recorded at ``at``; return where."""
-        found = -1
+        found = UNMAPPED
         if self.at_recorded_places and length >= thread.cpu.machine.pmd_size:
             found = await thread.mmap(length, address=at, **how)
         self.bases[mapping] = found if found >= 0 else await thread.mmap(length, **how)
@@ -183,7 +184,7 @@ async def _do(thread: UserThread, planned: PlannedStep, repetition: _Repetition)
     """Do one step; False when what it refers to is not mapped, or not accessible."""
     step = planned.step
     if planned.makes is not None:
-        await _map(thread, step, planned.makes, repetition)
+        await _map(thread, planned, planned.makes, repetition)
         return True
     ranges = repetition.ranges(planned.pieces)
     match step:
@@ -201,14 +202,20 @@ async def _do(thread: UserThread, planned: PlannedStep, repetition: _Repetition)
     return bool(ranges) or isinstance(step, Brk)
 
 
-async def _map(thread: UserThread, step: Step, made: Piece, repetition: _Repetition) -> None:
+async def _map(thread: UserThread, planned: PlannedStep, made: Piece, repetition: _Repetition) -> None:
+    step = planned.step
     if isinstance(step, Mmap):
         how: dict[str, Any] = {
             "kind": VmaKind.FILE if step.file else VmaKind.ANON,
             "readable": bool(step.prot & PROT_READ),
             "writable": bool(step.prot & PROT_WRITE),
         }
-        await repetition.map(thread, made.mapping, step.address, step.length, how)
+        instead_of = repetition.ranges(planned.pieces)
+        if instead_of and instead_of[0][1] == made.length:
+            address = instead_of[0][0]
+            repetition.bases[made.mapping] = await thread.mmap(step.length, address=address, replace=True, **how)
+        else:
+            await repetition.map(thread, made.mapping, step.address, step.length, how)
     elif isinstance(step, Brk):
         await repetition.map(thread, made.mapping, step.address - made.length, made.length, {})
 

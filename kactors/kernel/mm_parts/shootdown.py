@@ -94,11 +94,12 @@ class Cpumask(Part):
         if message.freed_tables and self._lazy:
             # A lazy CPU may still walk the tables by itself; of pages it hears when it comes back.
             cpus = tuple(sorted((*cpus, *self._lazy)))
-        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=cpus, generation=self._generation))
+        skipped = bool(self._lazy) and not message.freed_tables
+        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=cpus, generation=self._generation, skipped=skipped))
 
     def _read(self, _: ReadCpumask, client: Any, tag: int) -> None:
         done_ns = self._line.read(self.now_ns, client.cpu_id)
-        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation))
+        self.mm.reply(done_ns, client, tag, FlushTargets(cpus=self._sorted, generation=self._generation, skipped=False))
 
     def _tlbie(self, message: BroadcastTlbie, client: Any, tag: int) -> None:
         """One broadcast at a time in the whole machine (native_tlbie_lock): it reaches every CPU, interrupts or not."""
