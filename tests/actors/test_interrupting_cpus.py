@@ -240,7 +240,7 @@ async def sleep_at_once(thread):
 def test_an_idle_cpu_leaves_its_idle_state_answers_and_leaves_mm_cpumask():
     heard, left, shared = Heard(IpiServed, IpiSend), Delivered(LeaveMm), Shared()
     bodies = (shared.drop(900_000, times=3), sleep_at_once)
-    machine, _ = played(*bodies, set_up=shared.set_up, costs=COSTS, observers=[heard, left])
+    machine, _ = played(*bodies, set_up=shared.set_up, costs={**COSTS, "idle_exit_ns": 9_000}, observers=[heard, left])
     (served,) = heard.of(IpiServed)
     assert served.reason == "leaving its idle state"
     profile = machine.system.machine
