@@ -138,13 +138,13 @@ class Execution(Client):
         self._waits_as = NOT_WAITING
 
     @abstractmethod
-    def sleep(self) -> Awaitable[Message]:
-        """Give up the CPU until the awaited wake-up arrives; return it."""
+    def sleep(self, server: Any = None) -> Awaitable[Message]:
+        """Give up the CPU until the awaited wake-up arrives, the mm's or another ``server``'s; return it."""
 
     async def ask_until_served(self, server: Any, message: Message) -> Any:
         """Ask again after each sleep, until the answer is not MustSleep."""
         answer = await self.ask(server, message)
         while type(answer) is MustSleep:
-            await self.sleep()
+            await self.sleep(server)
             answer = await self.ask(server, message)
         return answer

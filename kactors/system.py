@@ -78,7 +78,7 @@ class System:
         machine: its profile.
         policy: serves its faults.
         workload: what its threads do.
-        workers: how many of them.
+        workers: how many of them the main thread starts.
         mms: the processes' address spaces; ``mm`` is that of the first, to which the main thread belongs.
         layout: where in memory each of them lies.
         users: all user threads, by number: the main thread, the workers, and those added later.
@@ -100,6 +100,11 @@ class System:
     users: list[UserThread] = field(default_factory=list)
     mm_users: int = 1
     host: Host | None = None
+
+    @property
+    def threads_planned(self) -> int:
+        """Workers, and the children that these start."""
+        return self.workers + self.workload.children(self.workers)
 
     @property
     def mm(self) -> Mm:
@@ -176,7 +181,7 @@ class System:
 
     def process_of(self, number: int) -> int:
         """Return a thread's process: that of the main thread, unless the workload says otherwise of a worker."""
-        return self.workload.process(number) if 0 < number <= self.workers else 0
+        return self.workload.process(number) if 0 < number <= self.threads_planned else 0
 
     def home(self, number: int) -> Cpu:
         """Return a thread's CPU: the main thread has CPU 0, the workers those that the workload says."""
@@ -229,7 +234,9 @@ def build(
     policy = policy or load_policy(scenario.policy, scenario.policy_options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     workers = scenario.threads or workload.workers(machine.cpus)
-    layout = Layout(1 + max((workload.process(number) for number in range(1, workers + 1)), default=0))
+    threads = workers + workload.children(workers)
+    processes = {workload.process(number) for number in range(1, threads + 1)}
+    layout = Layout(1 + max(processes, default=0))
     directory = Directory(machine)
     cpus = tuple(Cpu(engine, number, directory) for number in range(machine.cpus))
     directory.cpus = cpus
@@ -259,7 +266,7 @@ def build(
 
 def _populate(system: System) -> None:
     """Give every thread its CPU; start the main thread."""
-    for number in range(system.workers + 1):
+    for number in range(system.threads_planned + 1):
         system.add_user(number, system.home(number), partial(_program, system))
     system.cpus[0].start_thread(0, system.cpus[0], 1)
 
@@ -284,6 +291,6 @@ async def _main(system: System, thread: UserThread) -> None:
 
 async def _work(system: System, thread: UserThread) -> None:
     """A worker. It leaves the start barrier a little after the others or before them, as threads do."""
-    if not system.workload.at_once:
+    if not system.workload.at_once and thread.number <= system.workers:
         await thread.compute(thread.pick("start", START_SPREAD_NS))
     await system.workload.work(thread)

@@ -68,6 +68,8 @@ class Machine(BaseModel):
     memory_bandwidth_gbs: Cost
     """What all CPUs of a socket can clear and copy together; 0: as much as they like."""
 
+    pipe_ns: Cost
+    """Reading from a pipe or writing to it, without the wake-up."""
     page_cache_find_ns: Cost
     """Walk of a file's tree to one page."""
     page_cache_insert_ns: Cost

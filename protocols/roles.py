@@ -10,6 +10,7 @@ from protocols import (
     mmap_sem,
     page_cache,
     page_table,
+    pipe,
     rcu,
     scheduling,
     set_up,
@@ -19,7 +20,7 @@ from protocols import (
 )
 from protocols.base import Message, Tracepoint, vocabulary
 
-CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, page_cache, tlb, rcu, allocation, host, set_up)
+CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, page_cache, pipe, tlb, rcu, allocation, host, set_up)
 """Every module that declares messages of actors: importing this module makes the vocabulary complete."""
 
 TRACEPOINTS = tracepoints

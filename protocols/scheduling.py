@@ -9,7 +9,7 @@ from protocols.base import Count, Message
 CLIENTS: Final = ("cpu", "khugepaged")
 
 
-class MustSleep(Message, sender=("mm", "page_cache"), receiver=CLIENTS):
+class MustSleep(Message, sender=("mm", "page_cache", "pipe"), receiver=CLIENTS):
     """The request waits in a queue: the caller gives up its CPU until Granted or Retry comes with the same tag."""
 
 
@@ -17,8 +17,8 @@ class Granted(Message, sender=("mm",), receiver=CLIENTS):
     """Wake-up: the sleeper owns what it asked for (a reader of mmap_sem, a VMA whose readers are gone)."""
 
 
-class Retry(Message, sender=("mm", "page_cache"), receiver=CLIENTS):
-    """Wake-up without ownership: who waits to write mmap_sem, or for a page lock, must try again (others may win)."""
+class Retry(Message, sender=("mm", "page_cache", "pipe"), receiver=CLIENTS):
+    """Wake-up without ownership: who waits to write mmap_sem, for a page lock or for bytes must try again."""
 
 
 class FutexWake(Message, sender=("cpu",), receiver=("cpu",)):

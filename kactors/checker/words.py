@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from protocols import allocation, host, mmap_sem, page_cache, page_table, rcu, scheduling, set_up, tlb, vma
+from protocols import allocation, host, mmap_sem, page_cache, page_table, pipe, rcu, scheduling, set_up, tlb, vma
 from protocols.base import Address, Message
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
@@ -134,6 +134,9 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     allocation.MoveMemory: "clear_page: {size} bytes",
     allocation.MoveOnLru: "lru_lock: {pages} pages",
     allocation.PagesDrained: "drain_local_pages",
+    pipe.WritePipe: "write({count} bytes)",
+    pipe.ReadPipe: "read({count} bytes)",
+    pipe.ClosePipe: "close",
     rcu.CallRcu: lambda said: f"call_rcu({said.domain}): to free pfns {_list(said.pfns)}",
     rcu.Quiescent: "rcu: quiescent state",
     rcu.SrcuReadLock: "srcu_read_lock({domain})",
@@ -201,6 +204,8 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     tlb.IpiAck: "acknowledged",
     tlb.TlbieDone: "",
     tlb.MmJoined: "",
+    pipe.PipeWritten: lambda said: f"wakes {said.woken}" if said.woken else "",
+    pipe.PipeRead: lambda said: f"{said.count} bytes" if said.count else "end of file",
     rcu.SrcuReadLocked: "index {index}",
     rcu.GracePeriodOver: "the grace period is over",
     allocation.PagesAllocated: lambda said: f"pfns {_list(said.pfns)}",

@@ -9,7 +9,8 @@ from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
-from kactors.syscalls import address_space, set_up
+from kactors.pipe import Pipe
+from kactors.syscalls import address_space, pipes, set_up
 from protocols.page_cache import Filesystem
 from protocols.page_table import PmdState
 from protocols.scheduling import FUTEX_WAKE
@@ -205,6 +206,29 @@ class UserThread:
         end = await address_space.brk(self.cpu, self.policy, address)
         await self._leave("brk", began_ns)
         return end
+
+    def pipe(self) -> Pipe:
+        """Make a pipe."""
+        return Pipe(self.cpu.engine, self.cpu.machine)
+
+    async def write_pipe(self, pipe: Pipe, count: int = 1) -> None:
+        """Write bytes, and wake who waits for them."""
+        began_ns = self._enter()
+        await pipes.write(self.cpu, pipe, count)
+        await self._leave("write", began_ns)
+
+    async def read_pipe(self, pipe: Pipe, count: int = 1) -> int:
+        """Read at most so many bytes, after waiting for some; 0: the writing side is closed."""
+        began_ns = self._enter()
+        read = await pipes.read(self.cpu, pipe, count)
+        await self._leave("read", began_ns)
+        return read
+
+    async def close_pipe(self, pipe: Pipe) -> None:
+        """Close the writing side."""
+        began_ns = self._enter()
+        await pipes.close(self.cpu, pipe)
+        await self._leave("close", began_ns)
 
     async def mprotect(self, address: int, length: int, *, readable: bool = True, writable: bool) -> None:
         """Change the protection of [address, address + length)."""

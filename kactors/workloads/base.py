@@ -51,6 +51,11 @@ class Workload(ABC):
     def workers(self, cpus: int) -> int:
         """Return how many workers run when the scenario does not say."""
 
+    def children(self, workers: int) -> int:
+        """Return how many threads the workers start themselves; their numbers follow the workers'."""
+        del workers
+        return 0
+
     def home(self, number: int, machine: Machine) -> int:
         """Return the CPU of worker ``number`` (1, 2, ...): all CPUs in turn, as the machine places threads."""
         return machine.cpu_of(number - 1)
@@ -65,7 +70,7 @@ class Workload(ABC):
 
     @abstractmethod
     async def work(self, thread: UserThread) -> None:
-        """What worker ``thread.number`` (1, 2, ...) does; returning ends the thread."""
+        """What worker (or child) ``thread.number`` (1, 2, ...) does; returning ends the thread."""
 
     def collapses(self) -> Sequence[int]:
         """Return addresses whose PMD ranges khugepaged is told to collapse, once each, while the workers run."""

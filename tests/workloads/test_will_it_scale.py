@@ -6,6 +6,7 @@ import pytest
 
 from kactors import Machine, Scenario, run
 from kactors.engine.errors import UsageError
+from kactors.kernel.accounting import Spent
 from kactors.machines import load_machine
 from kactors.workloads import load_workload
 from kactors.workloads.will_it_scale.page_fault1 import PageFault1
@@ -197,3 +198,33 @@ def test_a_machine_smaller_than_a_core_is_filled_in_turn():
 def test_a_value_out_of_range_is_named(option, value):
     with pytest.raises(UsageError, match=f"page_fault1: {option} = {value!r}"):
         load_workload("page_fault1", {option: value})
+
+
+@pytest.mark.parametrize("mode", ["threads", "processes"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_byte_of_context_switch1_goes_to_the_child_and_back(policy, mode):
+    run = Ran("context_switch1", policy, tasks=3, rounds=4, mode=mode)
+    assert_settled(run.machine)
+    assert run.result.throughput.records == 3 * 4 * 2
+    assert run.result.threads == 3
+    calls = Counter(step for step in run.steps if step != "iteration")
+    assert calls == {"write": 3 * 4 * 2, "read": 3 * (4 * 2 + 1), "close": 3}, "the last read finds the end"
+    assert len(run.machine.system.mms) == (1 if mode == "threads" else 7)
+    homes = [user.cpu for user in run.machine.system.users[1:]]
+    assert homes[:3] == homes[3:], "a child runs where its task does"
+
+
+def test_each_way_is_a_context_switch():
+    """Nobody else runs on the CPU: after 20 rounds more there have been 40 switches more."""
+    spent = [Ran("context_switch1", rounds=rounds).machine.system for rounds in (5, 25)]
+    switches = [system.cpus[0].spent[Spent.SWITCH] / system.machine.switch_ns for system in spent]
+    assert switches[1] - switches[0] == pytest.approx(40, abs=0.5)
+
+
+def test_processes_that_play_on_one_cpu_also_switch_address_spaces():
+    def per_way(mode):
+        run = Ran("context_switch1", rounds=101, mode=mode)
+        rounds_end_ns = [at_ns for at_ns, _, entry in run.heard.all if type(entry) is RecordDone][::2]
+        return (rounds_end_ns[-1] - rounds_end_ns[0]) / 200
+
+    assert per_way("processes") - per_way("threads") > load_machine("small").tlb_flush_full_ns
