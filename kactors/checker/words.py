@@ -142,6 +142,7 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     rcu.SrcuReadLock: "srcu_read_lock({domain})",
     rcu.SrcuReadUnlock: "srcu_read_unlock({domain}, {index})",
     rcu.Synchronize: "synchronize_rcu({domain})",
+    scheduling.FutexWake: "futex_wake",
     scheduling.Resume: "goes on",
     scheduling.Tick: "tick: the time slice is over",
     scheduling.Dispatch: "schedule: picks a thread",
