@@ -280,7 +280,8 @@ class Cpu(Scheduler):
         self.learn_users(0, cast(MmUsers, event[4]).mm_users)
 
     def _bound(self, event: Event) -> None:
-        self.bounded = cast(SetSpeculationBound, event[4]).inflight_max is not None
+        message = cast(SetSpeculationBound, event[4])
+        self.bounded = message.scope if message.inflight_max is not None else None
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 

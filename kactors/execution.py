@@ -28,6 +28,8 @@ class Directory:
 
     machine: Machine
     mm: Any = None
+    admission: Any = None
+    """The mm that counts speculations where they are bounded for all processes together."""
     allocator: Any = None
     page_cache: Any = None
     khugepaged_wakes_ns: int = 0
@@ -42,6 +44,7 @@ class Task(Process):
         last_acker: who sent the latest.
         holds_write: it owns mmap_sem for writing.
         holds_read: it owns mmap_sem for reading.
+        admitted_by: the mm that has admitted its speculation.
         spins: it spins on mmap_sem.
         refers_to: the VMA on which its fault has a reference, -1 for none.
         reads_vma: the VMA that its fault has locked for reading, -1 for none.
@@ -52,6 +55,7 @@ class Task(Process):
 
     __slots__ = (
         "acks",
+        "admitted_by",
         "holds_read",
         "holds_write",
         "last_acker",
@@ -71,6 +75,7 @@ class Task(Process):
         self.holds_read = False
         self.spins = False
         self.refers_to = self.reads_vma = self.read_locks = self.speculates_at = -1
+        self.admitted_by: Any = None
         self.srcu_section: tuple[str, int] | None = None
 
 

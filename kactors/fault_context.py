@@ -28,6 +28,7 @@ from protocols.allocation import (
 )
 from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
 from protocols.rcu import RCU, CallRcu, SrcuReadLock, SrcuReadLocked, SrcuReadUnlock, VmaCallbacks
+from protocols.scenario import BoundScope
 from protocols.tracepoints import (
     MightSleep,
     MmPageAlloc,
@@ -69,7 +70,7 @@ class FaultContext(VmaContext):
         killed: the process was chosen by the OOM killer.
         tlb: this CPU's translations.
         pages: this CPU's page list.
-        bounded: the scenario limits speculations in flight.
+        bounded: what the scenario limits the number of speculations for; None: it does not.
         huge_faults: the first fault of a MADV_HUGEPAGE range brings a huge page.
     """
 
@@ -82,7 +83,7 @@ class FaultContext(VmaContext):
         self.tlb = Tlb(machine)
         self.pages = PageList(machine.pcp_high, machine.pcp_batch)
         self._pagevec = 0
-        self.bounded = False
+        self.bounded: BoundScope | None = None
         self.huge_faults = False
         self._callbacks: deque[tuple[Any, VmaCallbacks]] = deque()
 
@@ -347,9 +348,11 @@ class FaultContext(VmaContext):
 
     async def spf_enter(self, address: int) -> bool:
         """Ask to speculate where the scenario bounds that; False: take the classic path."""
-        if not self.bounded:
+        if self.bounded is None:
             return True
-        admitted: SpfAdmitted = await self.ask_until_served(self.directory.mm, SpfEnter(address=address))
+        server = self.directory.mm if self.bounded in ("mm", "address") else self.directory.admission
+        admitted: SpfAdmitted = await self.ask_until_served(server, SpfEnter(address=address))
+        self.current.admitted_by = server
         self.current.speculates_at = address if admitted.admitted else -1
         return admitted.admitted
 
@@ -358,7 +361,7 @@ class FaultContext(VmaContext):
         # The bound may have come or gone since: what was admitted is counted until it ends, and nothing else is.
         admitted, self.current.speculates_at = self.current.speculates_at >= 0, -1
         if admitted:
-            self.say(self.directory.mm, SpfExit(address=address))
+            self.say(self.current.admitted_by, SpfExit(address=address))
 
     async def let_go(self) -> None:
         """Release what a fault holds that a SIGKILL has interrupted: VM_FAULT_OOM does so on its way out."""

@@ -245,14 +245,15 @@ def build(
     new_mm = partial(Mm, engine, machine, scenario.bounds, new_table, allocator)
     tlbie_line = CacheLine(machine)
     mms = tuple(new_mm(space=layout.space(number), tlbie_line=tlbie_line) for number in range(layout.processes))
-    directory.mm, directory.allocator = mms[0], allocator
+    directory.mm = directory.admission = mms[0]
+    directory.allocator = allocator
     directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000
     khugepaged = Khugepaged(engine, directory, scenario.khugepaged, policy)
     page_cache = directory.page_cache = PageCache(engine, machine)
     system = System(engine, machine, policy, workload, workers, mms, layout, allocator, page_cache, khugepaged, cpus)
     system.free_vmas_as_it_needs()
     for cpu in cpus:
-        cpu.bounded = scenario.bounds.spf_inflight_max is not None
+        cpu.bounded = scenario.bounds.spf_inflight_scope if scenario.bounds.spf_inflight_max is not None else None
         cpu.huge_faults = scenario.khugepaged.fault_huge
     if layout.processes > 1:
         for context in (*cpus, khugepaged):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from protocols.base import Address, Count, Message, Ns
-from protocols.scenario import OnLimit
+from protocols.scenario import BoundScope, OnLimit
 
 
 class StealCpu(Message, sender=("host",), receiver=("cpu",)):
@@ -30,7 +30,7 @@ class SetSpeculationBound(Message, sender=("host",), receiver=("mm", "cpu")):
     """From now on at most ``inflight_max`` speculations are in flight (None: any number); those who wait try again."""
 
     inflight_max: Count | None
-    scope: Literal["mm", "address"]
+    scope: BoundScope
     on_limit: OnLimit
 
 

@@ -23,6 +23,10 @@ class OnLimit(enum.StrEnum):
     STOP = "stop"
 
 
+BoundScope = Literal["machine", "mm", "cpu", "address"]
+"""Of which speculations ``bounds.spf_inflight_max`` bounds the number: all, a process's, a CPU's, a page's."""
+
+
 class Bounds(BaseModel):
     """Limits that a scenario sets; None is no limit.
 
@@ -32,7 +36,7 @@ class Bounds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     spf_inflight_max: Annotated[int, Field(ge=1)] | None = None
-    spf_inflight_scope: Literal["mm", "address"] = "mm"
+    spf_inflight_scope: BoundScope = "mm"
     on_limit: OnLimit = OnLimit.WAIT
     transient_pages_max: Annotated[int, Field(ge=0)] | None = None
     ipi_wait_max_ns: Annotated[int, Field(ge=0)] | None = None

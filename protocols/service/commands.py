@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from protocols.scenario import OnLimit
+from protocols.scenario import BoundScope, OnLimit
 from protocols.service.base import Natural, Params, Positive
 
 CpuNumber = Annotated[int, Field(ge=0, le=4095)]
@@ -85,7 +85,7 @@ class SetBound(Tagged):
 
     command: Literal["set_bound"] = "set_bound"
     spf_inflight_max: Positive | None = None
-    spf_inflight_scope: Literal["mm", "address"] = "mm"
+    spf_inflight_scope: BoundScope = "mm"
     on_limit: Annotated[OnLimit, Field(strict=False)] = OnLimit.WAIT
     transient_pages_max: Natural | None = None
     ipi_wait_max_ns: Natural | None = None

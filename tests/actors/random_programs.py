@@ -70,7 +70,8 @@ def knobs(draw):
     }
     khugepaged = Khugepaged(scan_sleep_millisecs=draw(st.sampled_from([0, 1, 1])), fault_huge=draw(st.booleans()))
     inflight_max = draw(st.sampled_from([None, 1, 2]))
-    scope, on_limit = draw(st.sampled_from(["mm", "address"])), draw(st.sampled_from(["wait", "classic"]))
+    scope = draw(st.sampled_from(["machine", "mm", "cpu", "address"]))
+    on_limit = draw(st.sampled_from(["wait", "classic"]))
     bounds = Bounds(spf_inflight_max=inflight_max, spf_inflight_scope=scope, on_limit=on_limit)
     return {
         "seed": draw(st.integers(0, 2**32)),

@@ -205,6 +205,49 @@ def test_a_bound_on_speculation_bounds_waste_only_where_the_others_wait(on_limit
     assert_settled(machine)
 
 
+@pytest.mark.parametrize(
+    ("scope", "addresses", "spread", "peak"),
+    [
+        ("machine", 4, False, 1),
+        ("mm", 4, False, 1),
+        ("address", 4, False, 4),
+        ("address", 1, False, 1),
+        ("cpu", 4, False, 4),
+        ("cpu", 4, True, 2),
+    ],
+)
+def test_each_scope_bounds_its_own_number(scope, addresses, spread, peak):
+    """Four threads on four CPUs, or on two of them: then a slice ends while a page is being cleared."""
+
+    async def write(thread):
+        await thread.touch(BASE + (thread.number % addresses) * PAGE)
+
+    bounds = Bounds(spf_inflight_max=1, spf_inflight_scope=scope)
+    cpus = 2 if spread else 4
+    machine, result = played(
+        *[write] * 4, cpus=cpus, policy="spf-v9", set_up=with_history, bounds=bounds, costs={"clear_page_ns": 50_000}
+    )
+    assert result.transient.peak_mm == peak
+    assert result.counters.spf + result.counters.spf_pte_lock == 4
+    assert_settled(machine)
+
+
+def test_a_bound_of_the_machine_counts_at_one_line_and_a_cpus_at_none():
+    async def writes(thread):
+        for page in range(8):
+            await thread.touch(BASE + PAGE * (8 * (thread.number % 2) + page))
+
+    async def wide(thread):
+        await thread.mmap(32 * PAGE, address=BASE)
+        await thread.touch(BASE + 31 * PAGE)
+
+    def ends_ns(scope):
+        bounds = Bounds(spf_inflight_max=16, spf_inflight_scope=scope)
+        return played(*[writes] * 2, policy="spf-v9", set_up=wide, bounds=bounds)[1].virtual_ns
+
+    assert ends_ns("machine") == ends_ns("mm") > ends_ns("cpu")
+
+
 def test_a_wake_up_may_overtake_the_order_to_sleep():
     """The speculation ends while the answer to the one that has to wait is still under way."""
     heard = Delivered(MustSleep, Retry)

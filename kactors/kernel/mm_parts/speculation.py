@@ -7,6 +7,7 @@ from typing import Any
 
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
+from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from protocols.base import Message
 from protocols.host import SetSpeculationBound
@@ -17,12 +18,17 @@ from protocols.vma import SpfAdmitted, SpfEnter, SpfExit
 
 
 class Admission(Part):
-    """Counts speculations in flight, per mm or per address, and does at the limit what the scenario says."""
+    """Counts speculations in flight, all, or per CPU or address, and does at the limit what the scenario says.
+
+    Where the scope is all of a machine's or a CPU's, the first mm counts those of every process.
+    """
 
     def __init__(self, mm: Host, bounds: Bounds) -> None:
         super().__init__(mm)
         self._bounds = bounds
         self._inside: Counter[int] = Counter()
+        self._on_cpu: Counter[int] = Counter()
+        self._lines: dict[int, CacheLine] = {}
         self._waiting: dict[int, deque[Who]] = {}
 
     def handlers(self) -> dict[type[Message], Handler]:
@@ -38,25 +44,43 @@ class Admission(Part):
     def _page(self, address: int) -> int:
         return address >> self.machine.page_shift
 
-    def _queue(self, address: int) -> int:
-        """Return the name of the queue in which a speculation on this address waits."""
-        return 0 if self._bounds.spf_inflight_scope == "mm" else self._page(address)
+    def _queue(self, address: int, cpu: int) -> int:
+        """Return the name of the counter that bounds a speculation, and of the queue in which it waits."""
+        match self._bounds.spf_inflight_scope:
+            case "address":
+                return self._page(address)
+            case "cpu":
+                return cpu
+        return 0
 
-    def _in_flight(self, address: int) -> int:
-        if self._bounds.spf_inflight_scope == "mm":
-            return self._inside.total()
-        return self._inside[self._page(address)]
+    def _in_flight(self, address: int, cpu: int) -> int:
+        match self._bounds.spf_inflight_scope:
+            case "address":
+                return self._inside[self._page(address)]
+            case "cpu":
+                return self._on_cpu[cpu]
+        return self._inside.total()
+
+    def _count(self, address: int, cpu: int) -> int:
+        """Return when a CPU has changed the counter that bounds it: a shared word, unless it is the CPU's own."""
+        queue = self._queue(address, cpu)
+        line = self._lines.get(queue)
+        if line is None:
+            line = self._lines[queue] = CacheLine(self.machine, owner=cpu)
+        return line.write(self.now_ns, cpu)
 
     def _enter(self, message: SpfEnter, client: Any, tag: int) -> None:
         limit = self._bounds.spf_inflight_max
-        inside = self._in_flight(message.address)
-        done_ns = self.now_ns + self.machine.atomic_ns
+        cpu = client.cpu_id
+        inside = self._in_flight(message.address, cpu)
+        done_ns = self._count(message.address, cpu)
         if limit is None or inside < limit:
-            # Counted by page in either scope, so that the scope may change while they are in flight.
+            # Counted by page and by CPU in every scope, so that the scope may change while they are in flight.
             self._inside[self._page(message.address)] += 1
+            self._on_cpu[cpu] += 1
             self.mm.reply(done_ns, client, tag, SpfAdmitted(admitted=True))
         elif self._bounds.on_limit is OnLimit.WAIT:
-            self._waiting.setdefault(self._queue(message.address), deque()).append((client, tag))
+            self._waiting.setdefault(self._queue(message.address, cpu), deque()).append((client, tag))
             self.mm.reply(done_ns, client, tag, MUST_SLEEP)
         elif self._bounds.on_limit is OnLimit.CLASSIC:
             self.mm.reply(done_ns, client, tag, SpfAdmitted(admitted=False))
@@ -67,12 +91,15 @@ class Admission(Part):
             )
 
     def _exit(self, message: SpfExit, client: Any, tag: int) -> None:
-        del client, tag
-        page = self._page(message.address)
-        self._inside[page] -= 1
-        if not self._inside[page]:
-            del self._inside[page]
-        waiting = self._waiting.get(self._queue(message.address))
+        del tag
+        self._count(message.address, client.cpu_id)
+        for counter, key in ((self._inside, self._page(message.address)), (self._on_cpu, client.cpu_id)):
+            counter[key] -= 1
+            if not counter[key]:
+                del counter[key]
+        if self._bounds.spf_inflight_scope == "address" and not self._inside[self._page(message.address)]:
+            self._lines.pop(self._page(message.address), None)
+        waiting = self._waiting.get(self._queue(message.address, client.cpu_id))
         if waiting:
             self._wake(*waiting.popleft())
 
@@ -86,6 +113,7 @@ class Admission(Part):
                 "on_limit": message.on_limit,
             }
         )
+        self._lines.clear()
         queues, self._waiting = self._waiting, {}
         for sleeper in (sleeper for queue in queues.values() for sleeper in queue):
             self._wake(*sleeper)

@@ -52,7 +52,7 @@ BOUNDS_TO_SET = st.fixed_dictionaries(
     {},
     optional={
         "spf_inflight_max": st.none() | POSITIVES,
-        "spf_inflight_scope": st.sampled_from(["mm", "address"]),
+        "spf_inflight_scope": st.sampled_from(["machine", "mm", "cpu", "address"]),
         "on_limit": st.sampled_from(OnLimit),
         "transient_pages_max": st.none() | NATURALS,
         "ipi_wait_max_ns": st.none() | NATURALS,
@@ -76,7 +76,7 @@ SCENARIOS = st.builds(
     bounds=st.builds(
         Bounds,
         spf_inflight_max=st.none() | st.integers(1),
-        spf_inflight_scope=st.sampled_from(["mm", "address"]),
+        spf_inflight_scope=st.sampled_from(["machine", "mm", "cpu", "address"]),
         on_limit=st.sampled_from(OnLimit),
         transient_pages_max=st.none() | st.integers(0),
         ipi_wait_max_ns=st.none() | st.integers(0),
