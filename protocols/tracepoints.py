@@ -279,10 +279,11 @@ class LockNeeded(OfLock, sender=("mm", "ptl", "page_cache")):
 
 
 class RangeMapped(Tracepoint, sender=("mm",)):
-    """mmap put first..last-1 into the tree."""
+    """mmap put first..last-1 into the tree; ``shared``: MAP_SHARED."""
 
     first: Vpn
     last: Vpn
+    shared: bool = False
 
 
 class RangeUnmapped(Tracepoint, sender=("cpu",)):

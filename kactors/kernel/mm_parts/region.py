@@ -158,7 +158,8 @@ class Regions:
             self._vmas.adopt(made)
         engine, shift = self._vmas.mm.engine, self._vmas.machine.page_shift
         if engine.listens(RangeMapped):
-            mapped = RangeMapped(first=wanted.start >> shift, last=-(-wanted.end >> shift))
+            shared = wanted.mapped_file is not None and wanted.mapped_file.shared
+            mapped = RangeMapped(first=wanted.start >> shift, last=-(-wanted.end >> shift), shared=shared)
             engine.emit(engine.now_ns, self._vmas.mm, mapped)
         return RegionMapped(address=wanted.start, merged=below is not None or above is not None)
 

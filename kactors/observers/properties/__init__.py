@@ -14,6 +14,7 @@ from kactors.observers.properties.pte_in_unmapped_area import PteInUnmappedArea
 from kactors.observers.properties.pte_under_cleared_pmd import PteUnderClearedPmd
 from kactors.observers.properties.stale_translation import StaleTranslation
 from kactors.observers.properties.store_lost import StoreLost
+from kactors.observers.properties.store_to_private_file import StoreToPrivateFile
 from kactors.observers.properties.store_to_read_only import StoreToReadOnly
 from kactors.observers.properties.transient_bound import TransientBound
 from kactors.observers.properties.vma_use_after_free import VmaUseAfterFree
@@ -25,6 +26,7 @@ PROPERTIES: dict[str, type[Property]] = {
         LockExclusion,
         StoreLost,
         StoreToReadOnly,
+        StoreToPrivateFile,
         PteInUnmappedArea,
         PteUnderClearedPmd,
         PmdPopulatedUnderCollapse,

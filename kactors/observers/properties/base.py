@@ -8,6 +8,12 @@ from kactors.engine.observer import Observer
 from protocols.stop import Violation
 
 
+def cut_out(ranges: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """Return ranges [from, to), ascending, without first..last-1."""
+    pieces = (piece for start, end in ranges for piece in ((start, min(end, first)), (max(start, last), end)))
+    return sorted(piece for piece in pieces if piece[0] < piece[1])
+
+
 class Property(Observer):
     """Something that no interleaving may break; a user's own is a subclass in a file of its own.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from kactors.engine.observer import Finding, Hearing
-from kactors.observers.properties.base import Property
+from kactors.observers.properties.base import Property, cut_out
 from protocols.base import Tracepoint
 from protocols.tracepoints import RangeMapped, RangeProtected, UserStore
 
@@ -36,13 +36,7 @@ class StoreToReadOnly(Property):
             self._read_only = sorted([*self._read_only, (protected.first, protected.last)])
 
     def _permit(self, first: int, last: int) -> None:
-        pieces = [
-            piece
-            for start, end in self._read_only
-            for piece in ((start, min(end, first)), (max(start, last), end))
-            if piece[0] < piece[1]
-        ]
-        self._read_only = sorted(pieces)
+        self._read_only = cut_out(self._read_only, first, last)
 
     def _store(self, at_ns: int, who: str, store: UserStore) -> Finding:
         if not any(first <= store.vpn < last for first, last in self._read_only):
