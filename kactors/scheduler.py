@@ -180,7 +180,7 @@ class Scheduler(MmSwitcher):
         thread = self._run_queue.popleft()
         self.current = thread
         self._pay_switch()
-        self._slice_ends_ns = self._tick_after(self.clock_ns + self.machine.slice_ns)
+        self._slice_ends_ns = self.clock_ns + self.machine.slice_ns
         self._arm_tick()
         if self.switch_mm(thread.mm, thread.tag):
             self._enter(thread)
@@ -274,7 +274,7 @@ class Scheduler(MmSwitcher):
     def _arm_tick(self) -> None:
         if self._run_queue and not self._tick_armed:
             self._tick_armed = True
-            self.engine.post(max(self._slice_ends_ns, self.engine.now_ns), self, self, TICK)
+            self.engine.post(self._tick_after(max(self._slice_ends_ns, self.engine.now_ns)), self, self, TICK)
 
     def _tick(self, event: Event) -> None:
         """The slice is over: a spinner gives up, a long computation is cut, anything else yields when it is done."""

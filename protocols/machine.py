@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(ge=1)]
 Cost = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+Flag = Annotated[bool, Field(strict=False)]
+"""True or false; 1 or 0 where a scenario replaces it, whose values are numbers."""
 Placement = Literal["adjacent", "cores", "sockets"]
 """How threads are spread, one a CPU: over CPUs as they are numbered, so that a core's CPUs come one after the other; a
 CPU of each core first, socket after socket; a CPU of each core first, the sockets in turn."""
@@ -110,7 +112,7 @@ class Machine(BaseModel):
     slice_ns: Positive
     tick_ns: Cost
     """Period of the timer tick, at which the end of a slice is noticed; 0: at once."""
-    rwsem_spins: bool
+    rwsem_spins: Flag
     """Writers spin on an owner that runs (CONFIG_RWSEM_SPIN_ON_OWNER)."""
     rwsem_steal_percent: Percent
     """How often a spinning writer beats the wake-up of readers at the head of the queue."""
@@ -118,7 +120,7 @@ class Machine(BaseModel):
     """How long the head of the queue waits before a vain try of its reserves the lock; 0: for ever (before 5.3)."""
     rwsem_reader_spin_ns: Cost
     """How long a writer spins on readers, besides half a microsecond for each of them; 0: not at all (before 5.3)."""
-    rwsem_readers_steal: bool
+    rwsem_readers_steal: Flag
     """A reader takes a free lock past the sleeping queue (5.11 and later)."""
 
     pcp_ns: Cost

@@ -1,5 +1,7 @@
 """Small machines without jitter for exact tests, an observer that writes down what it hears, and a bare client."""
 
+from pathlib import Path
+
 from kactors import Machine, Scenario
 from kactors.engine.actor import Actor
 from kactors.engine.choices import FirstChoice
@@ -11,6 +13,9 @@ from protocols.scenario import Khugepaged
 PAGE = 4096
 PMD = 512 * PAGE
 BASE = 0x7E00_0000_0000
+PROFILES = Path(__file__).parent / "profiles"
+LAZY_TLB = {"keep": "small", "leave": str(PROFILES / "leave.toml"), "skip": str(PROFILES / "skip.toml")}
+"""The small machine with each rule for idle CPUs."""
 
 
 class Heard(Observer):

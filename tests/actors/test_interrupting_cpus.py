@@ -299,6 +299,31 @@ def test_a_cpu_that_left_mm_cpumask_joins_again_with_an_empty_tlb():
     assert_settled(machine)
 
 
+@pytest.mark.parametrize("targets", [1, 3])
+def test_the_sender_pays_one_exit_for_all_that_it_interrupts_and_they_hear_of_it_after_that(targets):
+    exit_ns, took, arrived = 7_000, [], []
+    for ns in (0, exit_ns):
+        sent, served = Heard(IpiDone), Heard(IpiServed)
+        bodies = (flush(5_000), *[computing(100_000)] * targets)
+        costs = COSTS | {"ipi_exit_ns": ns}
+        machine, _ = played(*bodies, cpus=targets + 1, costs=costs, observers=[sent, served])
+        took.append((sent.of(IpiDone)[0].wait, spent(machine, 0, Spent.USER) + spent(machine, 0, Spent.SYSCALL)))
+        arrived.append([told.arrived_at for told in served.of(IpiServed)])
+        assert_settled(machine)
+    assert took[1][0] - took[0][0] == exit_ns
+    assert took[1][1] - took[0][1] == exit_ns, "the sender computes meanwhile, and does not wait"
+    assert [late - soon for soon, late in zip(*arrived, strict=True)] == [exit_ns] * targets
+
+
+def test_a_flush_with_nobody_to_interrupt_costs_no_exit():
+    took = []
+    for ns in (0, 7_000):
+        machine, result = played(flush(5_000), cpus=1, costs=COSTS | {"ipi_exit_ns": ns})
+        took.append(result.virtual_ns)
+        assert_settled(machine)
+    assert took[0] == took[1]
+
+
 def test_a_flush_that_a_later_one_overtook_is_done_by_the_later_one():
     """F4: the target that misses a generation flushes everything, and the overtaken IPI finds nothing left to do.
 

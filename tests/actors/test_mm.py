@@ -2,13 +2,6 @@
 
 import pytest
 
-from kactors.allocator import Allocator
-from kactors.engine.choices import FirstChoice
-from kactors.engine.engine import Engine
-from kactors.engine.inline_runtime import run_inline
-from kactors.machines import load_machine
-from kactors.mm import Mm
-from kactors.ptl import Ptl
 from protocols.mmap_sem import DOWN_READ, DOWN_WRITE, UP_READ, MmapSemAcquired, StopSpinning
 from protocols.page_table import (
     PMD_NONE,
@@ -21,7 +14,6 @@ from protocols.page_table import (
     SplitHuge,
     TableInstalled,
 )
-from protocols.scenario import Bounds
 from protocols.scheduling import MUST_SLEEP, RETRY
 from protocols.stop import BoundExceeded
 from protocols.tracepoints import LockNeeded
@@ -47,38 +39,10 @@ from protocols.vma import (
     VmaWalked,
     WalkVmas,
 )
-from tests.actors.scenes import BASE, PAGE, PMD, Heard, Probe
+from tests.actors.address_space import AddressSpace
+from tests.actors.scenes import BASE, PAGE, PMD, Heard
 
 MAP = MmapRegion(address=BASE, length=10 * PAGE, readable=True, writable=True, kind=VmaKind.ANON)
-
-
-class AddressSpace:
-    """An mm and four probes that use it."""
-
-    def __init__(self, **bounds):
-        self.engine = Engine(FirstChoice())
-        self.machine = machine = load_machine("small", cpus=4)
-        allocator = Allocator(self.engine, machine, list)
-        bounds = Bounds(**bounds)
-        self.mm = Mm(self.engine, machine, bounds, lambda at, pfn: Ptl(self.engine, machine, at, pfn), allocator)
-        self.cpus = [Probe(self.engine, number) for number in range(4)]
-
-    def say(self, *messages, cpu=0, run=True):
-        """Say the messages one after the other; return what the probe heard since."""
-        probe = self.cpus[cpu]
-        before = len(probe.heard)
-        for message in messages:
-            probe.say(self.engine.now_ns, self.mm, message)
-            if run:
-                self.run()
-        return probe.answers()[before:]
-
-    def run(self):
-        self.engine.stop = None
-        run_inline(self.engine)
-
-    def holder(self, cpu):
-        return self.mm.holder(self.cpus[cpu], 1)
 
 
 def with_area():

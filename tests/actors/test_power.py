@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.tlb import FlushIpi, SyncIpi, Tlbie
-from protocols.tracepoints import CollapseDone, IpiSend
+from protocols.tracepoints import CollapseDone, FaultDone, IpiSend
 from tests.accounting import assert_settled
 from tests.actors.scenes import BASE, Delivered, Heard, played, wait_until
 
@@ -88,4 +88,31 @@ def test_tlbies_are_serialised_machine_wide():
     instants = sorted({at_ns for at_ns, _, _ in heard.all})
     assert len(instants) == 2
     assert instants[1] - instants[0] >= 10_000
+    assert_settled(machine)
+
+
+@pytest.mark.parametrize(("machine", "flush"), [("p8-80", "tlbie_ns"), ("small", "ipi_delivery_ns")])
+def test_a_speculation_beside_a_munmap_meets_the_pte_lock_where_pages_are_flushed_under_it(machine, flush):
+    """The hash MMU's batch ends before the lock is dropped; x86 drops the lock first."""
+    faults = Heard(FaultDone)
+
+    async def set_up(thread):
+        await thread.mmap(10 * thread.page_size, address=BASE)
+        await thread.touch(BASE + 9 * thread.page_size)
+
+    async def unmap_the_last_page(thread):
+        await thread.munmap(BASE + 9 * thread.page_size, thread.page_size)
+
+    async def fault_meanwhile(thread):
+        await thread.compute(MS)
+        await thread.touch(BASE)
+
+    bodies, costs = (unmap_the_last_page, fault_meanwhile), {flush: 3 * MS}
+    options = {"policy": "spf-v9", "set_up": set_up, "machine": machine, "costs": costs, "observers": [faults]}
+    machine, result = played(*bodies, **options)
+    under_the_lock = flush == "tlbie_ns"
+    assert result.counters.spf_pte_lock == under_the_lock
+    (done,) = [done for _, who, done in faults.all if who == "cpu1"]
+    assert done.path == ("classic" if under_the_lock else "spf")
+    assert (done.duration > MS) == under_the_lock, "the classic path waits for the end of the munmap"
     assert_settled(machine)

@@ -92,8 +92,10 @@ class Cpumask(Part):
         done_ns = self._line.write(self.now_ns, client.cpu_id)
         cpus = self._sorted
         if message.freed_tables and self._lazy:
-            # A lazy CPU may still walk the tables by itself; of pages it hears when it comes back.
+            # A lazy CPU may still walk the tables by itself (of pages it hears when it comes back): once it has been
+            # interrupted, it does not even keep the mm lazily any more.
             cpus = tuple(sorted((*cpus, *self._lazy)))
+            self._lazy.clear()
         skipped = bool(self._lazy) and not message.freed_tables
         self.mm.reply(done_ns, client, tag, FlushTargets(cpus=cpus, generation=self._generation, skipped=skipped))
 
