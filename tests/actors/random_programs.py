@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kactors import Machine, Scenario
 from kactors.workloads import Program
 from protocols.scenario import Bounds, Khugepaged
+from tests.actors.scenes import LAZY_TLB
 
 POLICIES = ("classic", "spf-v9", "per-vma")
 BASE = 0x7E00_0000_0000
@@ -55,12 +56,17 @@ def programs(per_pmd, threads):
 
 @st.composite
 def knobs(draw):
-    """What decides how the threads meet: CPUs, time slices, batches, lock rules, khugepaged, bounds."""
+    """What decides how the threads meet: CPUs, idle ones, time slices, batches, lock rules, khugepaged, bounds."""
     costs = {
         "mmu_gather_pages": draw(st.sampled_from([1, 2, 3, 10_000])),
         "slice_ns": draw(st.sampled_from([1_000, 10_000, 3_000_000])),
         "rwsem_handoff_ns": draw(st.sampled_from([0, 1, 1_000, 4_000_000])),
         "rwsem_steal_percent": draw(st.sampled_from([0, 50, 100])),
+        "rwsem_spins": draw(st.sampled_from([1, 1, 0])),
+        "rwsem_reader_spin_ns": draw(st.sampled_from([0, 1, 10_000])),
+        "rwsem_readers_steal": draw(st.sampled_from([0, 1])),
+        "tick_ns": draw(st.sampled_from([0, 50_000])),
+        "ipi_exit_ns": draw(st.sampled_from([0, 11_000])),
         "ipi_delivery_ns": draw(st.sampled_from([0, 1_500, 30_000])),
         "wake_ns": draw(st.sampled_from([0, 1_200, 30_000])),
         "switch_ns": draw(st.sampled_from([0, 1_500])),
@@ -74,6 +80,7 @@ def knobs(draw):
     on_limit = draw(st.sampled_from(["wait", "classic"]))
     bounds = Bounds(spf_inflight_max=inflight_max, spf_inflight_scope=scope, on_limit=on_limit)
     return {
+        "machine": LAZY_TLB[draw(st.sampled_from(list(LAZY_TLB)))],
         "seed": draw(st.integers(0, 2**32)),
         "cpus": draw(st.integers(1, 3)),
         "costs": costs,
@@ -120,7 +127,7 @@ async def do(thread, step):
     return result
 
 
-def machine_with(bodies, policy, settings, *, name="small", **options):
+def machine_with(bodies, policy, settings, **options):
     """Build a machine; 200,000 deliveries are far more than any of these programs needs."""
-    scenario = Scenario(machine=name, policy=policy, events_max=200_000, **settings)
+    scenario = Scenario(policy=policy, events_max=200_000, **settings)
     return Machine(scenario, workload=Program(bodies, set_up=set_up), **options)

@@ -25,7 +25,7 @@ def test_any_program_ends_and_leaves_everything_in_order(policy, program, knobs)
 @settings(max_examples=15)
 @given(program=programs(POWER_PMD, threads=(2, 3)), knobs=knobs())
 def test_any_program_ends_in_order_on_power(policy, program, knobs):
-    machine = machine_with([body(steps) for steps in program], policy, knobs, name="p8-80")
+    machine = machine_with([body(steps) for steps in program], policy, knobs | {"machine": "p8-80"})
     result = machine.run()
     assert_settled(machine)
     assert result.ipi.flush.count == 0
