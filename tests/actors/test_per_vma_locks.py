@@ -35,7 +35,8 @@ def vmstat(result):
 
 
 def test_an_ordinary_fault_takes_only_its_areas_lock():
-    _, result = played(fault, fault, policy="per-vma", set_up=with_history)
+    bodies = (fault, later(lambda thread: thread.touch(BASE + PAGE), 1))
+    _, result = played(*bodies, policy="per-vma", set_up=with_history)
     assert result.fault_paths["vma_lock"] == 2
     assert vmstat(result)["vma_lock_success"] == 2
 
