@@ -52,9 +52,7 @@ class Interval(Record):
 
     @property
     def relative(self) -> float:
-        """The half-width as a share of the mean: 0.02 is 2 %; infinite for a mean of 0 that is not exact."""
-        if not self.half_width:
-            return 0.0
+        """The half-width as a share of the mean: 0.02 is 2 %; infinite for a mean of 0."""
         return self.half_width / abs(self.mean) if self.mean else math.inf
 
     def holds(self, value: float) -> bool:

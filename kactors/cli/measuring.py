@@ -88,7 +88,7 @@ def precision_options(command: Command) -> Command:
         click.option(
             "--precision",
             type=Share(),
-            help="Run until the rate's interval is this narrow: 2% means +- 2 %. --until is then a bound.",
+            help="Run until the rate's interval is this narrow: 2% means +- 2 %. Bounds: --until, 20 million events.",
         ),
         click.option(
             "--replications",

@@ -14,7 +14,7 @@ from kactors.cli.request import Overrides, build_scenario, check_scenario, polic
 from kactors.report.exits import FINDING
 
 CPUS_MAX = 4096
-EVENTS_MAX = 1_000_000
+EVENTS_MAX = 1_500_000
 
 
 class Sizes(click.ParamType[Sequence[int]]):
@@ -65,7 +65,7 @@ def scale(
 ) -> int:
     """Measure a WORKLOAD at many numbers of CPUs, fit a scalability law, tell knees and what saturates.
 
-    Each rate costs at most so many deliveries as --events-max says: some ten seconds for a million. Where that is too
+    Each rate costs at most so many deliveries as --events-max says: some ten seconds. Where that is too
     little for the precision, the table says so.
     """
     from kactors.report.scaling import scaling_report

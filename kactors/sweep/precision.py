@@ -35,6 +35,8 @@ FIRST_LOOK_NS = 128_000
 """64 of the first slices."""
 RECORDS_MIN = 256
 """Units of the workload's count; fewer make no rate."""
+ROUNDS_MIN = 2
+"""Of a workload that goes in rounds, by all workers together: they begin anywhere in it, so many show a part each."""
 SAMPLED_NS_MIN = 3_000_000
 """No interval of less is believed: assumed, some thousand faults of one CPU."""
 TIME_SLICES_MIN = 16
@@ -113,12 +115,12 @@ def measure(
         ActorCrash: an actor raised: an internal bug.
     """
     limits = Limits(
-        _least(scenario.until_ns, precision.until_ns_max), _least(scenario.events_max, precision.events_max)
+        _first(scenario.until_ns, precision.until_ns_max), _first(scenario.events_max, precision.events_max)
     )
     machine = Machine(scenario, limits=limits, policy=policy, workload=workload, properties=properties)
     try:
         sampler = Sampler(machine, locks=locks)
-        for seen in _looks(sampler, precision, _least_ns(machine, precision)):
+        for seen in _looks(sampler, precision, _least(machine, precision)):
             if on_look is not None:
                 engine = machine.system.engine
                 on_look(engine.now_ns, engine.events, seen.batches.interval.relative)
@@ -185,41 +187,53 @@ def _parallel(jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Measuremen
             yield places[future], landed(future.result())
 
 
-def _least(*bounds: int | None) -> int | None:
+def _first(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _least_ns(machine: Machine, precision: Precision) -> int:
-    """Return the least time after which a rate may be believed, or is to be.
+@dataclass(frozen=True)
+class _Least:
+    """How far a run has to have come for its rate to be believed, however narrow the interval."""
 
-    Where threads share CPUs, what one does with its time slice shapes what all do; a few slices are one sample of that,
-    however narrow the interval. Where each thread has a CPU, nothing in the model is that slow.
+    sampled_ns: int
+    records: int
+
+    def reached(self, sampler: Sampler) -> bool:
+        return sampler.sampled_ns >= self.sampled_ns and sampler.records >= self.records
+
+
+def _least(machine: Machine, precision: Precision) -> _Least:
+    """Return the least that a rate takes.
+
+    Where threads share CPUs, what one does with its time slice shapes what all do; a few slices are one sample of that.
+    Where each thread has a CPU, nothing in the model is that slow.
     """
     system = machine.system
     slow_ns = TIME_SLICES_MIN * system.machine.slice_ns if system.workers > len(system.cpus) else 0
-    return max(slow_ns, precision.sampled_ns_min, SAMPLED_NS_MIN)
+    rounds = ROUNDS_MIN * system.workload.round_records(system.machine)
+    return _Least(max(slow_ns, precision.sampled_ns_min, SAMPLED_NS_MIN), max(rounds, RECORDS_MIN))
 
 
-def _looks(sampler: Sampler, precision: Precision, least_ns: int) -> Iterator[Look]:
+def _looks(sampler: Sampler, precision: Precision, least: _Least) -> Iterator[Look]:
     """Advance the run from look to look, until the interval is narrow enough or the run ends."""
     goal_ns: float = FIRST_LOOK_NS
     while sampler.advance(math.ceil(goal_ns)):
-        seen = _look(sampler, precision, least_ns)
+        seen = _look(sampler, precision, least)
         yield seen
         if seen.lacks(precision.relative) <= 1:
             return
-        goal_ns = max(sampler.sampled_ns * seen.growth(precision.relative), least_ns)
+        goal_ns = max(sampler.sampled_ns * seen.growth(precision.relative), least.sampled_ns)
 
 
-def _look(sampler: Sampler, precision: Precision, least_ns: int) -> Look:
+def _look(sampler: Sampler, precision: Precision, least: _Least) -> Look:
     skip = None if precision.warm_up == "mser5" else -(-precision.warm_up // sampler.slice_ns)
-    enough = sampler.records >= RECORDS_MIN and sampler.sampled_ns >= least_ns
-    return look(sampler.series(), precision.confidence, skip=skip, batches=precision.batches, long=enough)
+    long, confidence = least.reached(sampler), precision.confidence
+    return look(sampler.series(), confidence, skip=skip, batches=precision.batches, long=long)
 
 
 def _measurement(machine: Machine, sampler: Sampler, precision: Precision) -> Measurement:
     series, sampled = sampler.series(), sampler.sampled()
-    seen = _look(sampler, precision, _least_ns(machine, precision))
+    seen = _look(sampler, precision, _least(machine, precision))
     counters, unit = machine.counters, machine.system.workload.unit
     result = _reproducible(machine.end())
     ended = ENDED.get(result.stop.kind, f"the run stopped: {result.stop.kind}")

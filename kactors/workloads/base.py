@@ -65,6 +65,11 @@ class Workload(ABC):
         del number
         return 0
 
+    def round_records(self, machine: Machine) -> int:
+        """Return how many units of its count a worker does before it begins anew; a rate takes rounds to show."""
+        del machine
+        return 1
+
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """What the main thread does before it starts the workers."""
 

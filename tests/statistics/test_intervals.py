@@ -75,6 +75,10 @@ def test_a_constant_series_is_exact_and_not_correlated():
     assert lag1([0.1] * 100) == 0
 
 
+def test_a_mean_of_zero_is_not_known_to_any_share_of_it():
+    assert batch_means([0.0] * 100).interval.relative == math.inf
+
+
 def test_too_few_samples_have_no_interval():
     assert mean_interval([3.0]).relative == math.inf
     assert batch_means([1.0, 2.0]).interval.relative == math.inf

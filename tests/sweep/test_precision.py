@@ -56,6 +56,18 @@ def test_the_cpus_time_adds_up(measured):
         assert share.mean == pytest.approx(ns / measured.virtual_ns / measured.result.cpus, abs=0.1)
 
 
+def test_listening_to_locks_changes_nothing_and_tells_their_use(measured):
+    listened = measure(SMALL, TEN_PERCENT, locks=True)
+    assert listened.result == measured.result
+    assert all(0 <= use.mean <= 1.001 for use in listened.utilisation.values())
+    write, anybody = (listened.utilisation[name].mean for name in ("mmap_sem (write)", "mmap_sem"))
+    assert 0 < write <= anybody
+    # What writers held, by another observer, over the whole run.
+    held_ns = listened.result.mmap_sem.write_hold.total_ns
+    assert write == pytest.approx(held_ns / listened.virtual_ns, rel=0.2)
+    assert "mmap_sem (write)" not in measured.utilisation
+
+
 @pytest.mark.parametrize("bound", [{"until_ns_max": 6_000_000}, {"events_max": 4_000}])
 def test_a_bound_that_comes_first_is_told(bound):
     cut = measure(SMALL, Precision(relative=0.0001, **bound))
@@ -79,6 +91,17 @@ def test_a_run_that_finishes_before_is_told():
     assert ended.why.startswith("every thread has finished")
     assert ended.rate.half_width == float("inf")
     assert Measurement.model_validate_json(ended.model_dump_json()) == ended
+
+
+def test_a_workload_in_rounds_is_not_believed_before_it_has_gone_through_two():
+    scenario = Scenario(workload="page_fault1", machine="zen4-vm-2", threads=1, options={"memsize": 1 << 20})
+    rounds = measure(scenario, Precision(relative=0.3))
+    assert rounds.met
+    assert sum(rounds.series.counts) >= 2 * 256
+    cut = measure(scenario, Precision(relative=0.3, events_max=5_000))
+    assert sum(cut.series.counts) < 2 * 256
+    assert not cut.met
+    assert "too short for its interval to be believed" in cut.why
 
 
 def test_processes_change_nothing(measured):

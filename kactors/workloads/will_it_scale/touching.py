@@ -11,6 +11,7 @@ from pydantic import Field
 from kactors.syscalls import UserThread
 from kactors.workloads.touching import TOUCH_NS
 from kactors.workloads.will_it_scale.task import AreaOptions, TaskOptions, WillItScale
+from protocols.machine import Machine
 
 
 class FaultOptions(AreaOptions):
@@ -45,6 +46,10 @@ class AreaFaults(WillItScale):
     def memsize(self) -> int:
         """Bytes of each task's area."""
         return cast(FaultOptions, self._options).memsize
+
+    def round_records(self, machine: Machine) -> int:
+        """Return the pages of an area."""
+        return -(-self.memsize // machine.page_size)
 
     async def prepare(self, thread: UserThread, tasks: Iterable[int]) -> None:
         """Map each task's first area and draw its phase."""
