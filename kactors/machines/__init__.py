@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.machines import page_size
 from kactors.machines.entry import Entries, Entry
 from kactors.machines.generic import PREFIX
 from kactors.machines.profile_file import BASES, FOLDER, file_names, read_entries
@@ -31,12 +32,14 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, Opti
     Args:
         name: a built-in name, ``generic:N``, or a path that ends in .toml.
         cpus: replaces the number of CPUs; the topology repeats.
-        costs: values to replace, by name.
+        costs: values to replace, by name; what follows from another page size follows (``page_size.following``).
 
     Raises:
         UsageError: no such profile, key or value; the message names it.
     """
-    values = {key: entry.value for key, entry in _entries(name).items()} | {"name": Path(name).stem} | dict(costs or {})
+    own = {key: entry.value for key, entry in _entries(name).items()}
+    wanted = dict(costs or {})
+    values = {**own, "name": Path(name).stem, **page_size.following(own, wanted), **wanted}
     if cpus is not None:
         values["cpus"] = cpus
     try:

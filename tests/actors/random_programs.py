@@ -10,6 +10,14 @@ from protocols.scenario import Bounds, Khugepaged
 from tests.actors.scenes import LAZY_TLB
 
 POLICIES = ("classic", "spf-v9", "per-vma")
+OTHERS = {
+    "spf-srcu": {"pte_lock": "trylock"},  # its own lock deadlocks now and then, as it should
+    "spf-v11": {},
+    "spf-rcu": {},
+    "spf-2021": {"vma_atomics": 1},
+    "per-vma-6.4": {},
+}
+"""Fault policies that are tried less often, with the options that they are tried with."""
 BASE = 0x7E00_0000_0000
 PAUSES_NS = (0, 100, 1_000, 5_000, 30_000, 400_000)
 

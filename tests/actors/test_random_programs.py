@@ -7,7 +7,7 @@ from kactors.engine.engine import Limits
 from kactors.kernel.pte import ZERO_PFN, pte_pfn
 from kactors.machines import load_machine
 from tests.accounting import assert_settled, assert_time_adds_up, pages_mapped
-from tests.actors.random_programs import BASE, POLICIES, Step, body, do, knobs, machine_with, programs
+from tests.actors.random_programs import BASE, OTHERS, POLICIES, Step, body, do, knobs, machine_with, programs
 
 X86_PMD, POWER_PMD = load_machine("small").pmd_pages, load_machine("p8-80").pmd_pages
 
@@ -17,6 +17,16 @@ X86_PMD, POWER_PMD = load_machine("small").pmd_pages, load_machine("p8-80").pmd_
 @given(program=programs(X86_PMD, threads=(1, 4)), knobs=knobs())
 def test_any_program_ends_and_leaves_everything_in_order(policy, program, knobs):
     machine = machine_with([body(steps) for steps in program], policy, knobs)
+    machine.run()
+    assert_settled(machine)
+
+
+@pytest.mark.parametrize("policy", OTHERS)
+@settings(max_examples=25)
+@given(program=programs(X86_PMD, threads=(2, 4)), knobs=knobs())
+def test_so_it_does_under_the_other_policies(policy, program, knobs):
+    settings_of = {**knobs, "policy_options": OTHERS[policy]}
+    machine = machine_with([body(steps) for steps in program], policy, settings_of)
     machine.run()
     assert_settled(machine)
 

@@ -10,6 +10,7 @@ import pytest
 from kactors import Machine, Scenario
 from kactors.engine.choices import RecordingChoices, ReplayedChoices, SeededChoices
 from kactors.observers.trace_text import TextTrace
+from kactors.policies import POLICIES
 from protocols.scenario import Khugepaged
 
 COLLAPSE = Scenario(
@@ -18,10 +19,9 @@ COLLAPSE = Scenario(
     options={"pmds": 1, "rounds": 2},
     khugepaged=Khugepaged(scan_sleep_millisecs=1),
 )
-SCENARIOS = {
-    policy: Scenario(machine="small", policy=policy, until_ns=2_000_000, threads=5)
-    for policy in ("classic", "spf-v9", "per-vma")
-} | {"collapse": COLLAPSE}
+SCENARIOS = {policy: Scenario(machine="small", policy=policy, until_ns=2_000_000, threads=5) for policy in POLICIES} | {
+    "collapse": COLLAPSE
+}
 
 
 def trace(scenario: Scenario, path, runtime: str = "inline") -> list[str]:
