@@ -76,6 +76,8 @@ def _checked(given: Any, file: str) -> Entry:
     for limits, what in ((span, "its range"), (fits, "what fits")):
         if limits is not None and not (type(value) is int and limits[0] <= value <= limits[1]):
             raise ValueError(f"= {value} lies outside {what}, {limits[0]} to {limits[1]}")
+    if span is not None and fits is not None and not (span[0] <= fits[0] and fits[1] <= span[1]):
+        raise ValueError(f"has fits {list(fits)} outside its range, {span[0]} to {span[1]}")
     span_source = given.get("source", "") if origin == "fitted" else ""
     return Entry(value, origin, given[origin], file, span, fits, span_source)
 

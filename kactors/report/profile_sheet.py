@@ -13,24 +13,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "topology": ("cpus", "smt_", "cores_per_cache", "caches_per_socket", "placement"),
     "cache lines": ("line_", "atomic_", "jitter_"),
     "kernel paths": (
-        "fault_",
-        "syscall_",
-        "find_",
-        "vma_",
-        "map_",
-        "unmap_",
-        "detach_",
-        "rmap_",
-        "zap_",
+        *("fault_", "syscall_", "find_", "vma_", "map_", "unmap_", "detach_", "protect_", "rmap_", "zap_", "pte_", "pipe_"),
         "tracing_",
-        "pte_",
     ),
     "memory": ("page_size", "pmd_", "clear_", "copy_", "memory_"),
     "page cache": ("page_cache_", "page_mkwrite_", "page_dirty_", "fault_around_"),
     "TLB and IPIs": ("tlb", "lazy_tlb", "mmu_", "irq_", "ipi_"),
     "idle and scheduling": ("idle_", "switch_", "wake_", "slice_", "tick_"),
     "rwsem": ("rwsem_",),
-    "allocator": ("pcp_", "zone_", "reclaim_"),
+    "allocator": ("pcp_", "zone_", "lru_", "reclaim_"),
 }
 """Parameters by how their names begin; the longest beginning decides, and what has none of these is 'others'."""
 OTHERS = "others"

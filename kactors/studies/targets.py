@@ -73,7 +73,8 @@ def _all() -> Iterator[Target]:
             mean = measured.mean(threads)
             yield Target(measured.machine, workload, threads, "per-vma-6.15", mean, measured.source)
     for row in SRCU_2014:
-        yield Target(row.machine, "pft", row.threads, "classic", row.base / SRCU_SECONDS, row.source)
+        for policy, faults in (("classic", row.base), ("spf-srcu", row.spf)):
+            yield Target(row.machine, "multi-fault", row.threads, policy, faults / SRCU_SECONDS, row.source)
     for machine, fault_ns in LONE_FAULT_NS.items():
         source = "arithmetic on published rates: a minor fault with one thread, loop included"
         yield Target(machine, "page_fault1", 1, "classic", 1e9 / fault_ns, source)

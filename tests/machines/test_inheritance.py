@@ -89,6 +89,10 @@ FITTED = 'value = 5, fitted = "to x"'
         (f"wake_ns = {{ {FITTED} }}", "wake_ns has fits and range if it is fitted"),
         (f"wake_ns = {{ {FITTED}, range = [1, 9] }}", "wake_ns has fits and range if it is fitted"),
         (f"wake_ns = {{ {FITTED}, range = [1, 9], fits = [6, 7] }}", "wake_ns = 5 lies outside what fits, 6 to 7"),
+        (
+            f"wake_ns = {{ {FITTED}, range = [4, 6], fits = [3, 6] }}",
+            "wake_ns has fits [3, 6] outside its range, 4 to 6",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(write, tmp_path, monkeypatch, text, message):

@@ -43,7 +43,10 @@ def test_each_target_is_something_that_can_run(name):
 def test_the_figures_that_profiles_are_held_against_are_there():
     assert {target.threads for target in targets_of("zen4-vm-2")} == {1, 2, 4}
     assert [(target.threads, target.policy) for target in targets_of("p8-80")] == [(160, "classic"), (160, "spf-v9")]
-    assert [target.threads for target in targets_of("ivb-ex-120")] == [60]
+    assert [(target.threads, target.policy) for target in targets_of("ivb-ex-120")] == [
+        (60, "classic"),
+        (60, "spf-srcu"),
+    ]
     for name, fault_ns in LONE_FAULT_NS.items():
         (target,) = targets_of(name)
         assert target.per_s == pytest.approx(1e9 / fault_ns)
@@ -115,7 +118,7 @@ def test_what_may_be_chance_is_marked(answer):
 
 
 def test_a_machine_without_fitted_values_says_so():
-    answer = sensitivity.ask("rome-2s-256", small_effort(events_max=5_000))
+    answer = sensitivity.ask("rome-2s-256", small_effort(events_max=5_000), origins=())
     assert answer.changes == ()
     assert "None of its values is fitted" in sensitivity_text(answer)
 
