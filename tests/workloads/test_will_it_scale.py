@@ -101,6 +101,7 @@ def test_a_round_of_malloc1_faults_once_for_the_header():
     assert run.steps == ["mmap", "fault", "munmap", "iteration"] * 2
     area = run.heard.of(RangeMapped)[0]
     assert area.last - area.first == 9, "the header makes the area a page longer"
+    assert all(fault.write for fault in run.heard.of(PageFaultUser)), "it is written first, then read"
     assert_settled(run.machine)
 
 
