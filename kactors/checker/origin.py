@@ -73,7 +73,7 @@ def set_up(
     """Build a machine and run its main thread alone, in the order in which things are said, until it has set up.
 
     Raises:
-        UsageError: the scenario cannot be searched: it is wrong, or it has more threads than CPUs.
+        UsageError: the scenario cannot be searched: it is wrong, or it has more threads than CPUs, or several processes.
     """
     bench = bench or Bench()
     bench.heard = frozenset(kind for observer in observers for kind in observer.tracepoints())
@@ -81,6 +81,8 @@ def set_up(
     system = build(untimed(scenario, workload.costs), bench.given, workload=workload, policy=policy, engine=bench)
     if len(system.cpus) > CPUS_MAX:
         raise UsageError(f"{len(system.cpus)} CPUs: a search is for a small machine, of at most {CPUS_MAX}")
+    if len(system.mms) > 1:
+        raise UsageError(f"{len(system.mms)} processes: a search is for threads of one process")
     if system.workers > len(system.cpus):
         raise UsageError(
             f"{system.workers} threads on {len(system.cpus)} CPUs: a search has no time slices; "

@@ -2,8 +2,10 @@
 
 import pytest
 
-from kactors import Machine, Scenario
+from kactors import Machine, Scenario, run
+from kactors.checker.subject import Subject
 from kactors.engine.choices import FirstChoice
+from kactors.engine.errors import UsageError
 from kactors.kernel.mm_parts.shootdown import CTX_ID_SHIFT
 from kactors.workloads import Program
 from protocols.scenario import Khugepaged
@@ -13,6 +15,9 @@ from tests.accounting import assert_settled
 from tests.actors.scenes import PAGE, PMD, Delivered, Heard, Probe
 
 POLICIES = ["classic", "spf-v9", "per-vma"]
+
+
+TASKS = {"t": 3, "mode": "processes", "memsize": 64 * PAGE}
 
 
 class Forked(Program):
@@ -138,6 +143,20 @@ def test_there_is_nothing_to_speculate_for_with_one_thread_each():
     machine = played(touching(3), touching(3), policy="spf-v9")
     assert machine.counters.spf == machine.counters.spf_aborts == 0
     assert machine.counters.faults == 6
+
+
+@pytest.mark.parametrize("runtime", ["inline", "trio"])
+def test_both_runtimes_and_every_time_the_same(runtime):
+    def fingerprint(runtime):
+        scenario = Scenario(workload="page_fault1", options=TASKS, machine="small", until_ns=2_000_000)
+        return run(scenario, runtime=runtime).fingerprint
+
+    assert fingerprint(runtime) == fingerprint("inline")
+
+
+def test_a_search_is_for_one_process():
+    with pytest.raises(UsageError, match="4 processes: a search is for threads of one process"):
+        Subject(Scenario(workload="page_fault1", options=TASKS, machine="small", cpus=3))
 
 
 def test_transient_pages_are_counted_by_process():
