@@ -73,7 +73,7 @@ def set_up(
     """Build a machine and run its main thread alone, in the order in which things are said, until it has set up.
 
     Raises:
-        UsageError: the scenario cannot be searched: it is wrong, or it has more threads than CPUs, or several processes.
+        UsageError: the scenario cannot be searched: it is wrong, has more threads than CPUs, or several processes.
     """
     bench = bench or Bench()
     bench.heard = frozenset(kind for observer in observers for kind in observer.tracepoints())
