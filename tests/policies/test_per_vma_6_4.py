@@ -178,6 +178,8 @@ def test_a_writers_line_comes_back_to_the_next_reader():
         await thread.mprotect(BASE, 10 * PAGE, writable=True)
 
     machine, _ = played(read, write, policy=POLICY, set_up=with_history)
+    busy_ns = {name: ns for (name, _), ns in machine.system.mm.busy_ns().items() if name == "vm_lock line"}
+    assert busy_ns["vm_lock line"] > sum(took)
     atomic_ns, transfer_ns = machine.system.machine.atomic_ns, machine.system.machine.line_cache_ns
     assert took[1:] == [atomic_ns, atomic_ns + transfer_ns]
 

@@ -58,6 +58,10 @@ class VmaLocks:
                 return Holder(f"vma {busy.vma_id} (read-locked)", ("its readers",), 0, "have not released it")
         return None
 
+    def lines_busy_ns(self) -> dict[tuple[str, int], int]:
+        """Return how long each vm_lock's cache line has been taken, by (name, area)."""
+        return {("vm_lock line", vma_id): line.busy_ns for vma_id, line in self._vm_locks.items()}
+
     def forget(self, vma: Vma) -> None:
         """An area is freed, and its vm_lock with it."""
         self._vm_locks.pop(vma.vma_id, None)

@@ -89,7 +89,7 @@ class Vmas(Part):
     def lines_busy_ns(self) -> dict[tuple[str, int], int]:
         """Return how long the cache lines of mm_rb_lock and of each area have been taken."""
         areas = {("VMA line", vma_id): line.busy_ns for vma_id, line in self._lines.items()}
-        return {("mm_rb_lock line", 0): self._rb_line.busy_ns, **areas}
+        return {("mm_rb_lock line", 0): self._rb_line.busy_ns, **areas, **self._locks.lines_busy_ns()}
 
     def areas(self) -> Iterator[Vma]:
         """Yield every area that is in the tree, or that a reference or a reader still keeps."""
