@@ -32,12 +32,15 @@ from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
 from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent, VmaCallbacks
 from protocols.roles import heard_by, said_by
-from protocols.scheduling import DISPATCH, SiblingBusy, Sigkill
+from protocols.scheduling import DISPATCH, KTHREAD_RAN, RunKthread, SiblingBusy, Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
 from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
 
 IRQ_ENTRY_EVENTS = IRQ_EXIT_EVENTS = 1
 """Tracepoints of the interrupt in which a CPU is asked: call_function_single_entry; and _exit, after its ack."""
+
+KTHREAD = 1 << 20
+"""The number of a CPU's kernel thread: above every user thread's."""
 
 
 class Cpu(Scheduler):
@@ -72,6 +75,7 @@ class Cpu(Scheduler):
             ReportQuiescent: self._report,
             VmaCallbacks: self._queue_callbacks,
             RcuCallback: self._rcu_callback,
+            RunKthread: self._run_kthread,
         }
 
     def receive(self, event: Event) -> None:
@@ -262,6 +266,22 @@ class Cpu(Scheduler):
         if self.current is IDLE and not self._waking:
             self._waking = True
             self.engine.post(self.leave_idle(event[0]), self, self, DISPATCH)
+
+    # --- kernel threads ---------------------------------------------------------------------------------------------
+
+    def _run_kthread(self, event: Event) -> None:
+        """One more thread that is runnable here until it has computed for so long."""
+        ns = cast(RunKthread, event[4]).duration
+
+        async def compute() -> None:
+            left_ns = ns
+            while left_ns:
+                left_ns = await self.compute_preemptibly(left_ns)
+            self.say(event[2], KTHREAD_RAN, event[3])
+
+        thread = Thread(KTHREAD, compute, None)
+        self.add_thread(thread)
+        self.start(thread, event[0])
 
     # --- from outside ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,10 @@
 Owns: its scan position, the huge page that it is filling.
 Hears: answers to its own requests, wake-ups, IPI acks, its timer, wishes of the host.
 Says: what a collapse needs of the mm, the page table and the allocator; flush and synchronisation IPIs.
-Never: runs on a CPU of the machine (it takes none of their time), touches a PTE without its lock.
+Never: touches a PTE without its lock.
+
+What takes long (looking through a page table, copying, freeing) it computes on a CPU, in turns with the threads there;
+the rest takes no CPU's time. Its IPIs go to every CPU, as it sends them from none.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ from protocols.page_table import (
 )
 from protocols.roles import heard_by, said_by
 from protocols.scenario import Khugepaged as Settings
-from protocols.scheduling import RESUME, Resume
-from protocols.tlb import IpiAck
+from protocols.scheduling import RESUME, Resume, RunKthread
+from protocols.tlb import READ_CPUMASK, FlushTargets, IpiAck
 from protocols.tracepoints import CollapseDone, MmPageFree, PageCopied, PagesIsolated, VmEvent
 from protocols.vma import VmaKind, VmaSnapshot
 
@@ -98,6 +101,7 @@ class Khugepaged(KernelContext):
         self._scan_due = False
         self._wishes: deque[int] = deque()
         self._mms: Sequence[Any] = ()
+        self._last_cpu = directory.machine.cpus - 1
 
     def scan(self, mms: Sequence[Any]) -> None:
         """Scan these address spaces in turn; wishes are for the first of them."""
@@ -178,12 +182,25 @@ class Khugepaged(KernelContext):
         position = 0
         while True:
             await self._nap()
-            found: ScanRange = await self.ask(self.directory.mm, NextScanRange(after=position))
-            position = max(found.address, 0)
-            if found.address >= 0:
-                await self.collapse_range(found.address)
-            elif self._mms:
-                self.directory.mm = self._mms[(self._mms.index(self.directory.mm) + 1) % len(self._mms)]
+            for _ in range(-(-self._settings.pages_to_scan // self.machine.pmd_pages)):
+                found: ScanRange = await self.ask(self.directory.mm, NextScanRange(after=position))
+                position = max(found.address, 0)
+                if found.address >= 0:
+                    await self.collapse_range(found.address)
+                    continue
+                if self._mms:
+                    self.directory.mm = self._mms[(self._mms.index(self.directory.mm) + 1) % len(self._mms)]
+                break
+
+    async def _compute(self, ns: int) -> None:
+        """Compute on a CPU: an idle one, the last one if there is a choice or none."""
+        if self.engine.untimed or not ns:
+            return
+        busy: FlushTargets = await self.ask(self.directory.mm, READ_CPUMASK)
+        idle = [cpu for cpu in range(self.machine.cpus) if cpu not in busy.cpus]
+        if idle and self._last_cpu not in idle:
+            self._last_cpu = idle[0]
+        await self.ask(self.directory.cpus[self._last_cpu], RunKthread(duration=ns))
 
     async def collapse_range(self, address: int) -> None:
         """Scan one PMD range and collapse it if its PTEs allow."""
@@ -194,6 +211,7 @@ class Khugepaged(KernelContext):
         pmd = await self.read_pmd(address)
         status = self._revalidate(vma, address, pmd)
         if not status:
+            await self._compute(self.machine.scan_pte_ns * self.machine.pmd_pages)
             status = self._judge(await self.ask(self.ptl(pmd.table), SCAN_PTES))
         await self.up_read()
         if not status:
@@ -249,6 +267,7 @@ class Khugepaged(KernelContext):
 
         if writer.collapse_locks_ptes:
             await self.pte_lock(pmd.table, address)
+        await self._compute(self.machine.scan_pte_ns * self.machine.pmd_pages)
         scanned: PtesScanned = await self.ask(self.ptl(pmd.table), SCAN_PTES)
         status = self._judge(scanned)
         if not status:
@@ -279,8 +298,9 @@ class Khugepaged(KernelContext):
         """E7: copy what is mapped, clear the rest, clear the old PTEs, free the old pages."""
         machine = self.machine
         sources = {index: pte_pfn(pte) for index, pte in scanned.entries if pte_pfn(pte) != ZERO_PFN}
-        self.spend(self.jitter(machine.copy_huge_ns * len(sources) // machine.pmd_pages))
-        self.spend(self.jitter(machine.clear_huge_ns * (machine.pmd_pages - len(sources)) // machine.pmd_pages))
+        copy_ns = self.jitter(machine.copy_huge_ns * len(sources) // machine.pmd_pages)
+        clear_ns = self.jitter(machine.clear_huge_ns * (machine.pmd_pages - len(sources)) // machine.pmd_pages)
+        await self._compute(copy_ns + clear_ns)
         if self.engine.listens(PageCopied):
             vpn = address >> machine.page_shift
             for index in range(machine.pmd_pages):
@@ -293,6 +313,7 @@ class Khugepaged(KernelContext):
         pfns = list(sources.values())
         for pfn in pfns:
             self.note(MmPageFree(pfn=pfn, order=0))
-            self.traced()
+        # Each leaves its rmap and the LRU, as it came there.
+        await self._compute(len(pfns) * (machine.rmap_lru_ns + self._tracing_ns))
         await self.ask(self.directory.allocator, FreePages(order=0, pfns=tuple(pfns)))
         self.note(VmEvent(name="thp_collapse_alloc", count=1))

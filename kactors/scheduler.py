@@ -32,7 +32,7 @@ class Thread(Task):
 
     Attributes:
         number: the workload's number of the thread.
-        mm: its process's address space.
+        mm: its process's address space; None: a kernel thread, which runs on whatever is loaded.
         at_exit: what it does last, killed or not; None: nothing.
         asleep: waits off the CPU.
         slept_at_ns: since when; -1 while it is awake.
@@ -126,8 +126,12 @@ class Scheduler(MmSwitcher):
         message = cast(StartThread, event[4])
         thread = self.threads[message.thread + 1]
         self.learn_users(thread.mm.number, message.mm_users)
+        self.start(thread, event[0])
+
+    def start(self, thread: Thread, at_ns: int) -> None:
+        """Let a thread that is known begin its life."""
         thread.coroutine = self._live(thread)
-        self._make_runnable(thread, event[0])
+        self._make_runnable(thread, at_ns)
 
     async def _live(self, thread: Thread) -> None:
         """A thread's whole life; what it has said ahead of virtual time leaves before it ends."""
@@ -182,7 +186,7 @@ class Scheduler(MmSwitcher):
         self._pay_switch()
         self._slice_ends_ns = self.clock_ns + self.machine.slice_ns
         self._arm_tick()
-        if self.switch_mm(thread.mm, thread.tag):
+        if thread.mm is None or self.switch_mm(thread.mm, thread.tag):
             self._enter(thread)
         else:
             self._begin_wait(Spent.SWITCH)
@@ -314,11 +318,12 @@ class Scheduler(MmSwitcher):
             # What precedes a long computation is over when that is cut; a row of short ones cannot run for ever.
             await self.sync()
         while ns > LONG_COMPUTE_NS:
-            ns = await self._compute_preemptibly(ns)
+            ns = await self.compute_preemptibly(ns)
         self.spend(ns)
 
     @types.coroutine
-    def _compute_preemptibly(self, ns: int) -> Generator[Any, Any, int]:
+    def compute_preemptibly(self, ns: int) -> Generator[Any, Any, int]:
+        """Compute for ``ns``, unless the thread is preempted before; return what is left."""
         thread = cast(Thread, self.current)
         self.mode = Spent.USER
         self.spend(ns)

@@ -86,6 +86,9 @@ class Machine(BaseModel):
 
     pte_lock_scope: Literal["table", "entry"]
     """A lock a page table, or a lock an entry, which no kernel has: to ask what sharing the lock costs."""
+    scan_pte_ns: Cost
+    """What khugepaged spends on a PTE each time that it looks through a page table."""
+
     mmu_gather_pages: Positive
     """Pages that munmap collects before it must flush under the PTE lock."""
 

@@ -48,6 +48,8 @@ class Khugepaged(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scan_sleep_millisecs: Annotated[int, Field(ge=0)] = 0
+    pages_to_scan: Annotated[int, Field(ge=1)] = 1
+    """Pages that it looks at between two sleeps, rounded up to PMD ranges."""
     max_ptes_none: Annotated[int, Field(ge=0)] = 511
     fault_huge: bool = False
     """Serve the first fault of a MADV_HUGEPAGE range with a huge page (A6)."""

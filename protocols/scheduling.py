@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.base import Count, Message
+from protocols.base import Count, Message, Ns
 
 CLIENTS: Final = ("cpu", "khugepaged")
 
@@ -23,6 +23,16 @@ class Retry(Message, sender=("mm", "page_cache", "pipe"), receiver=CLIENTS):
 
 class FutexWake(Message, sender=("cpu",), receiver=("cpu",)):
     """A thread wakes another one, named by its tag, that waits in user mode."""
+
+
+class RunKthread(Message, sender=("khugepaged",), receiver=("cpu",), reply=("KthreadRan",)):
+    """khugepaged computes for ``duration`` on this CPU, in turns with whatever else runs there."""
+
+    duration: Ns
+
+
+class KthreadRan(Message, sender=("cpu",), receiver=("khugepaged",)):
+    """It has."""
 
 
 class Resume(Message, sender=CLIENTS, receiver=CLIENTS):
@@ -58,6 +68,7 @@ MUST_SLEEP: Final = MustSleep()
 GRANTED: Final = Granted()
 RETRY: Final = Retry()
 FUTEX_WAKE: Final = FutexWake()
+KTHREAD_RAN: Final = KthreadRan()
 RESUME: Final = Resume()
 TICK: Final = Tick()
 DISPATCH: Final = Dispatch()

@@ -17,6 +17,7 @@ TLB_FLUSH = "tlb:tlb_flush"
 QUEUE_FUNCTION = "csd:csd_queue_cpu"
 FUNCTION_DONE = "csd:csd_function_exit"
 SEND_IPI = "ipi:ipi_send_cpu"
+SCAN = "huge_memory:mm_khugepaged_scan_pmd"
 COLLAPSE = "huge_memory:mm_collapse_huge_page"
 SWITCH = "sched:sched_switch"
 

@@ -81,6 +81,7 @@ class ProcessHistory:
     def __init__(self, tids: frozenset[int], tracing_ns: int) -> None:
         self._threads = {tid: _Thread(tid, tracing_ns, self) for tid in tids}
         self._on_cpu: dict[int, _Thread | None] = {}
+        self._last_ns: dict[int, int] = {}  # CPU -> its last event
         self.changes: list[TimedStep] = []
         self.failed_calls = 0
         self.bad_lines: list[int] = []
@@ -94,9 +95,13 @@ class ProcessHistory:
             if there is not None:
                 there.gone(event.at_ns)
             if thread is not None:
+                came_from = thread.cpu
                 self._moved(thread, event)
+                if came_from == event.cpu:
+                    thread.clock.back(self._last_ns[event.cpu])
         if thread is not None:
             thread.hear(event)
+        self._last_ns[event.cpu] = event.at_ns
 
     def _moved(self, thread: _Thread, event: PerfEvent) -> None:
         old = thread.cpu

@@ -27,6 +27,7 @@ from kactors.recordings.event_names import (
     PAGE_FREE,
     QUEUE_FUNCTION,
     REMOTE_FLUSH,
+    SCAN,
     SYNC_FUNCTION,
     TLB_FLUSH,
 )
@@ -46,6 +47,8 @@ from kactors.recordings.perf_script import PerfEvent
 from kactors.recordings.processes import RecordedProcess
 
 KHUGEPAGED = "khugepaged"
+SLEEP_NS_MIN = 1_000_000
+"""khugepaged's shortest sleep is 1 ms (scan_sleep_millisecs)."""
 
 
 class Timing(Enum):
@@ -94,13 +97,16 @@ class Measured:
     """All of it, over `span_ns`; what did not occur is missing or 0.
 
     `joins`: the areas that the process maps become part of others that have pages: most of the first faults in them
-    take no mmap_lock, which they had to for an anon_vma of their own.
+    take no mmap_lock, which they had to for an anon_vma of their own. `scan_sleep_ns`: khugepaged's sleep between two
+    passes (the median; 0: it does not pass twice), `scans_per_pass`: the PMD ranges that it looks at in one, at most.
     """
 
     times: Mapping[Timing, Distribution]
     tallies: Mapping[Tally, int]
     span_ns: int
     joins: bool = False
+    scan_sleep_ns: int = 0
+    scans_per_pass: int = 0
 
 
 @dataclass(slots=True)
@@ -110,11 +116,15 @@ class Samples:
     times: dict[Timing, list[int]] = field(default_factory=lambda: {timing: [] for timing in Timing})
     tallies: Counter[Tally] = field(default_factory=Counter)
     joins: int = 0
+    sleeps: list[int] = field(default_factory=list)
+    scans: list[int] = field(default_factory=lambda: [0])
 
     def measured(self, span_ns: int) -> Measured:
         """Return them summed up."""
         times = {timing: distribution(taken) for timing, taken in self.times.items()}
-        return Measured(times, {tally: self.tallies[tally] for tally in Tally}, span_ns, joins=self.joins > 0)
+        tallies = {tally: self.tallies[tally] for tally in Tally}
+        sleep_ns = distribution(self.sleeps).p50_ns
+        return Measured(times, tallies, span_ns, self.joins > 0, sleep_ns, max(self.scans))
 
 
 @dataclass(slots=True)
@@ -144,6 +154,7 @@ class _Meter:
         self.samples = Samples()
         self._process = process
         self._tasks: dict[int, _Task] = {}
+        self._scanned: PerfEvent | None = None  # khugepaged's last event
         # By target CPU, function and csd, as in `facts`.
         self._queued: dict[tuple[int, str, str], int] = {}
         self._hearers: dict[str, Callable[[PerfEvent, _Task], None]] = {
@@ -166,10 +177,23 @@ class _Meter:
             self._done(event)
         if event.tid not in self._process.tids and event.comm != KHUGEPAGED:
             return
+        if event.comm == KHUGEPAGED:
+            self._scans(event)
         task = self._tasks.setdefault(event.tid, _Task())
         hearer = self._hearers.get(event.event)
         if hearer is not None:
             hearer(event, task)
+
+    def _scans(self, event: PerfEvent) -> None:
+        """Between two passes khugepaged sleeps for milliseconds where it neither holds nor waits for a lock."""
+        last, self._scanned = self._scanned, event
+        if event.event == SCAN:
+            self.samples.scans[-1] += 1
+        elif event.event == LOCK_START and last is not None and last.event in {SCAN, LOCK_RELEASED}:
+            slept_ns = event.at_ns - last.at_ns
+            if slept_ns >= SLEEP_NS_MIN:
+                self.samples.sleeps.append(slept_ns)
+                self.samples.scans.append(0)
 
     def _add(self, timing: Timing, since_ns: int | None, event: PerfEvent) -> None:
         if since_ns is not None:

@@ -6,8 +6,8 @@ A recording has no event for the return to user mode and none for coming back to
   the fault (the page was allocated, the lock released). What the kernel does after that event counts as user time, as
   does every call that was not recorded.
 - A piece runs from one event of the thread to its next. The first event of another task on that CPU ends it, as does
-  an event that tells of the switch. What the thread does from its return until its next event is not counted: nothing
-  tells when it returned.
+  an event that tells of the switch. When it returned nothing tells: if it is seen next on the same CPU, it is taken
+  to have been there since the last event of another task; if elsewhere, since its own.
 - A thread that is seen on another CPU is counted on its old one up to that moment at most.
 - Interrupts that are recorded with entry and exit are left out.
 - Writing an event down costs time that an untraced run does not spend: once for each piece.
@@ -51,6 +51,11 @@ class UserClock:
         """The thread is not on its CPU, from now on at the latest."""
         self._add_piece(at_ns)
         self._since_ns = None
+
+    def back(self, at_ns: int) -> None:
+        """The thread has its CPU again, since the last event of another task there at the latest."""
+        if self._since_ns is None:
+            self._since_ns = at_ns
 
     def interrupt_entered(self, at_ns: int) -> None:
         """Its CPU serves an interrupt."""

@@ -15,11 +15,14 @@ from kactors.run import Machine
 from kactors.studies.simulated import SimulatedTimes
 from kactors.workloads.recording import Replay
 from protocols.result import Result
-from protocols.scenario import Scenario
+from protocols.scenario import Khugepaged, Scenario
 
 MACHINE = "zen4-vm-2"
 POLICY = "per-vma-6.15"
 """Where the recordings come from: Linux 6.18 on a VM with two CPUs."""
+
+PMD_PAGES = 512
+"""Pages of a PMD range on x86, where recordings come from."""
 
 JUDGED_FROM = 51
 """Recorded samples from which on a distribution is judged."""
@@ -126,12 +129,21 @@ def validate(scenario: Scenario, *, properties: bool = False) -> Validation:
         UsageError: the recording cannot be read, or the scenario names something that does not exist.
     """
     workload = Replay.from_options(scenario.options)
-    traced = scenario.model_copy(update={"traced": True})
+    traced = scenario.model_copy(update={"traced": True, "khugepaged": _khugepaged(scenario, workload.recording)})
     machine = Machine(traced, workload=workload, properties=properties)
     observer = SimulatedTimes(machine.system.machine)
     machine.system.engine.observe(observer)
     result = machine.run()
     return _compared(workload.recording, result, observer.measured(), machine.system.machine.tracing_ns)
+
+
+def _khugepaged(scenario: Scenario, recording: Recording) -> Khugepaged:
+    """As it scanned while it was recorded, unless the scenario says when it shall."""
+    sleep_ns, ranges = recording.measured.scan_sleep_ns, recording.measured.scans_per_pass
+    if scenario.khugepaged.scan_sleep_millisecs or not sleep_ns:
+        return scenario.khugepaged
+    pages = {"scan_sleep_millisecs": round(sleep_ns / 1_000_000), "pages_to_scan": ranges * PMD_PAGES}
+    return scenario.khugepaged.model_copy(update=pages)
 
 
 def _compared(recording: Recording, result: Result, simulated: Measured, tracing_ns: int) -> Validation:

@@ -22,6 +22,7 @@ from kactors.engine.errors import UsageError
 from kactors.recordings import Recording, RecordingError, read_recording
 from kactors.recordings.plan import Done, Piece, PlannedStep, plan
 from kactors.recordings.steps import PROT_READ, PROT_WRITE, Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
+from kactors.recordings.threads import RecordedThread
 from kactors.syscalls import UserThread
 from kactors.workloads.base import Workload
 from kactors.workloads.options import Options
@@ -120,6 +121,22 @@ class Replay(Workload):
         del cpus
         return len(self._threads)
 
+    def home(self, number: int, machine: Machine) -> int:
+        """Return where a thread lives, on a machine with as many CPUs as the recorded one.
+
+        The recorded kernel moved threads until its CPUs were equally busy. Here they stay, so those that compute most
+        are given out first, each to the CPU that has least to do.
+        """
+        if machine.cpus != len(self.recording.cpus) or number > len(self._threads):
+            return super().home(number, machine)
+        load_ns = [0] * machine.cpus
+        for place in sorted(range(len(self._threads)), key=lambda place: -_user_ns(self._threads[place])):
+            cpu = load_ns.index(min(load_ns))
+            if place == number - 1:
+                return cpu
+            load_ns[cpu] += _user_ns(self._threads[place])
+        raise AssertionError(f"no thread {number}")
+
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """Map, for each repetition, the areas that existed before the recording began, the highest first.
 
@@ -167,6 +184,10 @@ class Replay(Workload):
             hint = "here it runs with --set khugepaged.scan_sleep_millisecs=10"
             notes.append(f"khugepaged made {self.recording.machine_facts.collapses} collapses meanwhile; {hint}")
         return notes
+
+
+def _user_ns(thread: RecordedThread) -> int:
+    return sum(step.user_ns for step in thread.steps)
 
 
 def _kernel_ns(before: Step | None, step: Step, machine: Machine) -> int:
