@@ -5,8 +5,8 @@ Hears: answers to its own requests, wake-ups, IPI acks, its timer, wishes of the
 Says: what a collapse needs of the mm, the page table and the allocator; flush and synchronisation IPIs.
 Never: touches a PTE without its lock.
 
-What takes long (looking through a page table, copying, freeing) it computes on a CPU, in turns with the threads there;
-the rest takes no CPU's time. Its IPIs go to every CPU, as it sends them from none.
+What takes long (looking through a page table, copying, freeing) it computes on a CPU, in turns with the threads there,
+if ``takes_cpu`` is set; the rest takes no CPU's time. Its IPIs go to every CPU, as it sends them from none.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Khugepaged(KernelContext):
 
     async def _compute(self, ns: int) -> None:
         """Compute on a CPU: an idle one, the last one if there is a choice or none."""
-        if self.engine.untimed or not ns:
+        if not self._settings.takes_cpu or self.engine.untimed or not ns:
             return
         busy: FlushTargets = await self.ask(self.directory.mm, READ_CPUMASK)
         idle = [cpu for cpu in range(self.machine.cpus) if cpu not in busy.cpus]
@@ -300,7 +300,10 @@ class Khugepaged(KernelContext):
         sources = {index: pte_pfn(pte) for index, pte in scanned.entries if pte_pfn(pte) != ZERO_PFN}
         copy_ns = self.jitter(machine.copy_huge_ns * len(sources) // machine.pmd_pages)
         clear_ns = self.jitter(machine.clear_huge_ns * (machine.pmd_pages - len(sources)) // machine.pmd_pages)
-        await self._compute(copy_ns + clear_ns)
+        if self._settings.takes_cpu:
+            await self._compute(copy_ns + clear_ns)
+        else:
+            self.spend(copy_ns + clear_ns)
         if self.engine.listens(PageCopied):
             vpn = address >> machine.page_shift
             for index in range(machine.pmd_pages):

@@ -48,6 +48,9 @@ class Khugepaged(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scan_sleep_millisecs: Annotated[int, Field(ge=0)] = 0
+    takes_cpu: bool = False
+    """It looks through page tables, copies and frees on a CPU, in turns with the threads there; else only copying takes
+    time, and no CPU's."""
     pages_to_scan: Annotated[int, Field(ge=1)] = 1
     """Pages that it looks at between two sleeps, rounded up to PMD ranges."""
     max_ptes_none: Annotated[int, Field(ge=0)] = 511

@@ -142,8 +142,13 @@ def _khugepaged(scenario: Scenario, recording: Recording) -> Khugepaged:
     sleep_ns, ranges = recording.measured.scan_sleep_ns, recording.measured.scans_per_pass
     if scenario.khugepaged.scan_sleep_millisecs or not sleep_ns:
         return scenario.khugepaged
-    pages = {"scan_sleep_millisecs": round(sleep_ns / 1_000_000), "pages_to_scan": ranges * PMD_PAGES}
-    return scenario.khugepaged.model_copy(update=pages)
+    return scenario.khugepaged.model_copy(
+        update={
+            "scan_sleep_millisecs": round(sleep_ns / 1_000_000),
+            "pages_to_scan": ranges * PMD_PAGES,
+            "takes_cpu": True,
+        }
+    )
 
 
 def _compared(recording: Recording, result: Result, simulated: Measured, tracing_ns: int) -> Validation:

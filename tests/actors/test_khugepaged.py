@@ -240,3 +240,56 @@ def test_a_range_is_looked_at_again_from_all_sides(start, end, hugepage, state, 
     pmd = Pmd(state=state, table=3, pfn=-1)
     assert khugepaged._revalidate(vma, BASE, pmd) == status
     assert khugepaged._revalidate(None, BASE, pmd) == "vma_check_failed"
+
+
+# --- on a CPU ---------------------------------------------------------------------------------------------------------
+
+ON_A_CPU = Khugepaged(scan_sleep_millisecs=1, takes_cpu=True)
+COSTS = {"copy_huge_ns": 300_000, "clear_huge_ns": 300_000, "scan_pte_ns": 100}
+
+
+def collapsed(*bodies, **options):
+    """Play a scene on two CPUs with khugepaged on one of them; return how long its collapse took, and the result."""
+    heard = Heard(CollapseDone)
+    found, _, result = statuses(*bodies, khugepaged=ON_A_CPU, costs=COSTS, observers=[heard], **options)
+    assert found[:1] == ["succeeded"]
+    return heard.of(CollapseDone)[0].duration, result
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_its_work_takes_time_on_an_idle_cpu(policy):
+    took_ns, result = collapsed(touching(0, 3, then=3 * MS), policy=policy)
+    # Two looks at 512 PTEs, and 512 pages copied or cleared.
+    assert 400_000 <= took_ns < 500_000
+    assert 400_000 <= result.cpu_time[1].user_ns < 500_000
+
+
+def test_where_all_cpus_are_busy_it_waits_for_its_turn():
+    alone_ns, _ = collapsed(touching(0, 3, then=3 * MS))
+    busy_ns, _ = collapsed(touching(0, 3, then=30 * MS), touching(1, then=30 * MS))
+    slice_ns = scene(touching(0)).system.machine.slice_ns
+    assert busy_ns > alone_ns + slice_ns / 2
+
+
+def test_the_threads_whose_cpu_it_takes_end_so_much_later():
+    ends = []
+
+    async def busy(thread):
+        await thread.touch(BASE)
+        await thread.compute(20 * MS)
+        ends.append(thread.cpu.clock_ns)
+
+    collapsed(busy, busy)
+    with_it = max(ends)
+    statuses(busy, busy, costs=COSTS, khugepaged=Khugepaged(scan_sleep_millisecs=1))
+    assert with_it - max(ends[2:]) > 400_000
+
+
+def test_it_looks_at_as_many_ranges_between_two_sleeps_as_it_is_told():
+    heard = Heard(CollapseDone)
+    settings = Khugepaged(scan_sleep_millisecs=1, pages_to_scan=513)
+    both = touching(0, 512, then=2 * MS - 1_000)
+    statuses(both, khugepaged=settings, observers=[heard])
+    ends = [at_ns for at_ns, _, _ in heard.all]
+    assert len(ends) == 2
+    assert ends[1] < 2 * MS

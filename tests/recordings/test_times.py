@@ -90,6 +90,27 @@ def test_a_collapse_is_timed_from_its_huge_page_and_khugepaged_waits_are_not_the
     assert script.read().measured.tallies[Tally.COLLAPSES] == 1
 
 
+def test_khugepaged_passes_are_told_apart_by_its_sleeps(script):
+    who = {"tid": 38, "comm": "khugepaged", "pid": 38}
+    script.fault(0, 0x10000)
+
+    def looks(at_us):
+        script.lock(at_us, "start_locking", write=False, **who).lock(at_us + 1, "acquire_returned", write=False, **who)
+        script.event(at_us + 2, "huge_memory:mm_khugepaged_scan_pmd", "mm=0x1, status=succeeded", **who)
+
+    for at_us in (10, 20, 30, 10_032, 10_100, 19_102):
+        looks(at_us)
+    measured = script.read().measured
+    assert (measured.scan_sleep_ns, measured.scans_per_pass) == (9_000_000, 3)
+
+
+def test_areas_that_need_no_anon_vma_of_their_own_join_others(script):
+    script.mmap(0, 5, 0x20000, 0x1000).fault(10, 0x20000).alloc(12)
+    assert script.read().measured.joins
+    script.mmap(20, 25, 0x30000, 0x1000).fault(30, 0x30000).lock(31, "start_locking", write=False)
+    assert not script.read().measured.joins
+
+
 def test_flushes_are_counted_by_their_reason(script):
     script.fault(0, 0x10000)
     for at_us, reason in enumerate(

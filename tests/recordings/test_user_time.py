@@ -47,8 +47,13 @@ def test_a_flush_that_the_fault_sends_is_of_the_fault(script):
     assert user_times(script) == [0, 1_000]
 
 
-def test_it_ends_with_the_first_event_of_another_task_on_the_cpu(script):
+def test_it_ends_with_the_first_event_of_another_task_on_the_cpu_and_goes_on_after_the_last(script):
     script.munmap(10, 20, ADDRESS, 8).other(23).other(90).fault(100, ADDRESS)
+    assert user_times(script) == [0, 13_000]
+
+
+def test_a_thread_that_comes_back_elsewhere_has_been_there_since_its_own_event(script):
+    script.munmap(10, 20, ADDRESS, 8).other(23).other(90, cpu=1).fault(100, ADDRESS, cpu=1)
     assert user_times(script) == [0, 3_000]
 
 
@@ -59,7 +64,7 @@ def test_another_task_on_another_cpu_takes_nothing(script):
 
 def test_a_thread_of_the_same_process_takes_the_cpu_too(script):
     script.munmap(10, 20, ADDRESS, 8).fault(25, ADDRESS, tid=11).fault(100, ADDRESS)
-    assert user_times(script) == [0, 5_000]
+    assert user_times(script) == [0, 80_000]
 
 
 def test_on_another_cpu_what_counts_is_the_time_on_the_old_one(script):

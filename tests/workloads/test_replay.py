@@ -7,6 +7,7 @@ import pytest
 
 from kactors import Machine, Scenario
 from kactors.engine.errors import UsageError
+from kactors.machines import load_machine
 from kactors.recordings.areas import RecordedArea
 from kactors.recordings.steps import PROT_READ, PROT_WRITE, Brk, Fault, Madvise, Mmap, Mprotect, Munmap
 from kactors.recordings.threads import Moment, RecordedThread
@@ -316,6 +317,25 @@ def test_a_thread_begins_when_the_others_are_as_far_as_they_were():
     child = thread(mmap(SECOND, 1), tid=11, at=[250])
     _, heard = together(busy, child)
     assert [who for _, who, entry in heard if type(entry) is SyscallDone].index("cpu1") >= 2
+
+
+def test_threads_are_spread_by_what_they_compute():
+    loads = (900, 500, 300, 200)
+    threads = [thread(late(mmap(FIRST, 1), 1000 * load), tid=10 + n, at=[n + 1]) for n, load in enumerate(loads)]
+    workload = Replay(replace(recorded(EBIZZY), threads=tuple(threads)))
+    machine = load_machine("zen4-vm-2")
+    assert [workload.home(number, machine) for number in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    sixteen = load_machine("x86-vm-16")
+    assert [workload.home(number, sixteen) for number in (1, 2, 3)] == [sixteen.cpu_of(n) for n in (0, 1, 2)]
+
+
+def test_what_is_mapped_over_something_replaces_it():
+    fixed = replace(mmap(FIRST + PAGE, 1), flags=0x32)
+    steps = (mmap(FIRST, 3), fault(FIRST + PAGE), fixed, fault(FIRST + PAGE), Munmap(0, FIRST, 3 * PAGE))
+    workload, machine, _, entries = replayed(*steps)
+    assert workload.skipped_steps == 0
+    assert len(faults(entries)) == 2, "a new page where the old one was"
+    assert len(machine.system.mm.tree) == 2, "nothing is left of it but the areas from before"
 
 
 def test_a_repetition_without_the_thread_that_one_waits_for_goes_on():
