@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from kactors import Machine, Scenario
 from kactors.workloads import Program
+from protocols.page_cache import Filesystem
 from protocols.scenario import Bounds, Khugepaged
+from protocols.vma import MappedFile
 from tests.actors.scenes import LAZY_TLB
 
 POLICIES = ("classic", "spf-v9", "per-vma")
@@ -19,6 +21,8 @@ OTHERS = {
 }
 """Fault policies that are tried less often, with the options that they are tried with."""
 BASE = 0x7E00_0000_0000
+FILES = (0, 1)
+"""One that is a hole, on tmpfs, and one on ext4 that was in memory before."""
 PAUSES_NS = (0, 100, 1_000, 5_000, 30_000, 400_000)
 
 
@@ -47,7 +51,20 @@ def ranges(draw, per_pmd):
 
 CALLS = (
     *["touch"] * 6,
-    *["munmap", "mmap", "mmap", "mprotect", "mprotect", "dontneed", "dontneed", "hugepage", "compute", "compute"],
+    *[
+        "munmap",
+        "munmap",
+        "mmap",
+        "mmap_private",
+        "mmap_shared",
+        "mprotect",
+        "mprotect",
+        "dontneed",
+        "dontneed",
+        "hugepage",
+        "compute",
+        "compute",
+    ],
 )
 
 
@@ -98,7 +115,9 @@ def knobs(draw):
 
 
 async def set_up(thread):
-    """Two PMD ranges, marked for huge pages and with a history: their anon_vma and a page table exist."""
+    """Two PMD ranges, marked for huge pages and with a history: their anon_vma and a page table exist. Two files."""
+    for filesystem, number in zip(Filesystem, FILES, strict=True):
+        assert await thread.open_file(filesystem, cached=filesystem is Filesystem.EXT4) == number
     length = 2 * thread.cpu.machine.pmd_size
     assert await thread.mmap(length, address=BASE) == BASE
     await thread.madvise_hugepage(BASE, length)
@@ -125,6 +144,10 @@ async def do(thread, step):
             await thread.munmap(start, length)
         case "mmap":
             result = await thread.mmap(length, address=start)
+        case "mmap_private" | "mmap_shared":
+            shared = step.call == "mmap_shared"
+            file = MappedFile(file=FILES[step.flag], offset=step.first * page, shared=shared)
+            result = await thread.mmap(length, address=start, file=file)
         case "mprotect":
             await thread.mprotect(start, length, writable=step.flag)
         case "dontneed":

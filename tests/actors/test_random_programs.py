@@ -82,7 +82,7 @@ class OwnPages:
             case "munmap":
                 self.writable.pop(page, None)
                 self.written.discard(page)
-            case "mmap":
+            case "mmap" | "mmap_private":
                 wanted = -1 if page in self.writable else BASE + page * 4096
                 self.writable.setdefault(page, True)
             case "mprotect":
@@ -95,7 +95,9 @@ class OwnPages:
 
 @st.composite
 def own_steps(draw, pages):
-    calls = st.sampled_from(["touch", "touch", "touch", "munmap", "mmap", "mprotect", "dontneed", "compute"])
+    calls = st.sampled_from(
+        ["touch", "touch", "touch", "munmap", "mmap", "mmap_private", "mprotect", "dontneed", "compute"]
+    )
     page = draw(st.sampled_from(pages))
     pause_ns = draw(st.sampled_from([0, 1_000, 30_000, 300_000]))
     return Step(draw(calls), page, page + 1, draw(st.booleans()), pause_ns)
@@ -133,4 +135,6 @@ def test_threads_on_their_own_pages_see_what_a_sequential_run_would(policy, prog
             vma = tree.find((first + page) * 4096)
             assert (vma and vma.writable) == model.writable.get(page)
             if page in model.written:
-                assert pte_pfn(mapped[first + page]) != ZERO_PFN
+                pfn = pte_pfn(mapped[first + page])
+                assert pfn != ZERO_PFN
+                assert machine.system.page_cache._pages.of_frame(pfn) is None
