@@ -11,7 +11,7 @@ from protocols.scenario import Khugepaged
 from protocols.tlb import FlushTlb
 from protocols.tracepoints import PageCopied, PageFaultUser, RegisterSet
 from protocols.vma import MappedFile, VmaKind
-from tests.accounting import assert_settled, pages_mapped
+from tests.accounting import assert_file_pages_are_counted, assert_settled, pages_mapped
 from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played
 
 POLICIES = ["classic", "spf-v9", "spf-2021", "per-vma-6.4", "per-vma"]
@@ -31,6 +31,7 @@ class FileArea:
         offset=0,
         writable=True,
         before=None,
+        settles=True,
         **options,
     ):
         self.heard = Heard(PageFaultUser, RegisterSet)
@@ -47,7 +48,8 @@ class FileArea:
 
         observers = [self.heard, self.said, *options.pop("observers", ())]
         self.machine, self.result = played(*bodies, set_up=set_up, observers=observers, **options)
-        assert_settled(self.machine)
+        if settles:
+            assert_settled(self.machine)
         self.cache = self.machine.system.page_cache
         self.mapped = pages_mapped(self.machine.system)
 
@@ -350,6 +352,36 @@ def test_threads_that_do_everything_at_once_leave_all_counts_right(shared, files
 
     area = FileArea(busy, busy, busy, shared=shared, filesystem=filesystem, policy=policy, cpus=3)
     assert len(area.cache.frames()) == 40
+
+
+async def touch_all(thread):
+    for page in range(400):
+        await thread.touch(BASE + page * PAGE)
+
+
+async def read_all(thread):
+    for page in range(400):
+        await thread.touch(BASE + page * PAGE, write=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        ({"shared": False}, None),
+        ({"shared": False, "cached": True}, read_all),
+        ({"shared": True}, None),
+        ({"shared": False, "filesystem": Filesystem.EXT4}, touching(399, write=False)),
+    ],
+    ids=["holes and copies", "copies of what is mapped", "holes", "holes of ext4"],
+)
+@pytest.mark.parametrize("policy", ["classic", "per-vma"])
+def test_whatever_a_fault_holds_when_memory_ends_is_let_go(kind, before, policy):
+    costs = {"memory_mib": 1, "page_cache_mib": 0}
+    area = FileArea(touch_all, touch_all, before=before, pages=400, policy=policy, costs=costs, settles=False, **kind)
+    assert_file_pages_are_counted(area.machine.system)
+    assert area.result.memory.oom_kills == 1
+    assert area.machine.system.account_pages().conserved
+    assert area.result.transient.now == 0
 
 
 def test_a_file_area_without_a_file_maps_one_of_its_own_that_was_cached():
