@@ -355,8 +355,9 @@ def test_threads_that_do_everything_at_once_leave_all_counts_right(shared, files
 
 
 async def touch_all(thread):
+    """Each thread begins elsewhere, so that all of them want memory when it ends."""
     for page in range(400):
-        await thread.touch(BASE + page * PAGE)
+        await thread.touch(BASE + (page + 100 * thread.number) % 400 * PAGE)
 
 
 async def read_all(thread):
@@ -377,7 +378,8 @@ async def read_all(thread):
 @pytest.mark.parametrize("policy", ["classic", "per-vma"])
 def test_whatever_a_fault_holds_when_memory_ends_is_let_go(kind, before, policy):
     costs = {"memory_mib": 1, "page_cache_mib": 0}
-    area = FileArea(touch_all, touch_all, before=before, pages=400, policy=policy, costs=costs, settles=False, **kind)
+    options = {"before": before, "policy": policy, "costs": costs, **kind}
+    area = FileArea(*[touch_all] * 4, cpus=4, pages=400, settles=False, **options)
     assert_file_pages_are_counted(area.machine.system)
     assert area.result.memory.oom_kills == 1
     assert area.machine.system.account_pages().conserved
