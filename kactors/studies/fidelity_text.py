@@ -24,7 +24,8 @@ def fidelity_markdown(answer: Fidelity, switches: Sequence[Switch] = MECHANISMS)
         "",
         *_conclusions(answer, switches),
         "",
-        f"Seed {answer.seed}, rates to +-{100 * answer.precision:g} %, or as far as a run's limit of deliveries leads.",
+        f"Made by `python -m benchmarks.fidelity --seed {answer.seed} --precision {answer.precision:g}`; runs ended at their"
+        " limit of deliveries, exact or not.",
     ]
     return "\n".join(lines) + "\n"
 
