@@ -11,6 +11,8 @@ from kactors.studies.words import all_of
 
 NOTICEABLE = 1.05
 """By so much the typical factor must grow for a mechanism to count as one that carries the match."""
+COMMAND = "python -m benchmarks.fidelity"
+LIMITED = "A run that takes more deliveries for that precision than it may ends before."
 FINE = 100
 """Below this a figure has two decimals."""
 
@@ -24,8 +26,7 @@ def fidelity_markdown(answer: Fidelity, switches: Sequence[Switch] = MECHANISMS)
         "",
         *_conclusions(answer, switches),
         "",
-        f"Made by `python -m benchmarks.fidelity --seed {answer.seed} --precision {answer.precision:g}`; runs ended at their"
-        " limit of deliveries, exact or not.",
+        f"Made by `{COMMAND} --seed {answer.seed} --precision {answer.precision:g}`. {LIMITED}",
     ]
     return "\n".join(lines) + "\n"
 
