@@ -290,9 +290,9 @@ class Cpu(Scheduler):
         duration_ns = cast(StealCpu, event[4]).duration
         at_ns = max(event[0], self.interrupts.busy_until_ns)
         if self.current is IDLE:
-            at_ns = max(at_ns, self._idle_since_ns)
-            self._end_idle(at_ns)
-            self._idle_since_ns = at_ns + duration_ns
+            # On its way to idle it has nothing to end yet: the way takes longer.
+            self._end_idle(max(at_ns, self._idle_since_ns))
+            self._idle_since_ns += duration_ns
         self._occupy(at_ns, duration_ns, Spent.STOLEN)
         self.interrupts.steal(at_ns, duration_ns)
 
