@@ -18,6 +18,7 @@ from kactors.engine.observer import Observer
 from kactors.observers.properties import PROPERTIES
 from protocols import tracepoints as tp
 from protocols.base import Tracepoint
+from protocols.set_up import FilePagesFound
 
 PMD_PAGES = 512
 TABLES = {5: 0, 6: 0, 7: 1}
@@ -44,6 +45,7 @@ def by_page_tables() -> Iterator[Told]:
             vpn = vpn_of(table, index)
             yield f"ptl{table}", tp.PteSet(table=table, pmd_address=pmd, index=index, vpn=vpn, value=value)
             yield f"ptl{table}", tp.PageMapped(pfn=pfn, vpn=vpn, order=0)
+            yield f"ptl{table}", tp.PagesFound(first=vpn, pfns=(pfn,))
             yield f"ptl{table}", tp.PagesUnmapped(pfns=(pfn,), vpns=(vpn,), order=0)
     for table, pmd in TABLES.items():
         yield f"ptl{table}", tp.TableTouched(table=table, toucher="cpu0", request="ReadPte")
@@ -113,7 +115,13 @@ def by_clients() -> Iterator[Told]:
         yield "khugepaged", tp.PageCopied(vpn=0, source=pfn, target=1024)
 
 
-POOL: tuple[Told, ...] = (*by_page_tables(), *by_areas_and_locks(), *by_clients())
+def by_the_page_cache() -> Iterator[Told]:
+    for pfn in PFNS:
+        yield "page_cache", FilePagesFound(file=1, pfns=(pfn,))
+        yield "page_cache", tp.MmFilemapAddToPageCache(pfn=pfn, file=1, index=pfn)
+
+
+POOL: tuple[Told, ...] = (*by_page_tables(), *by_areas_and_locks(), *by_clients(), *by_the_page_cache())
 OBSERVERS: dict[str, type[Observer]] = {"outcome": Outcome, **PROPERTIES}
 
 

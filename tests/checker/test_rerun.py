@@ -153,9 +153,9 @@ def test_a_step_shows_the_line_of_the_policy_that_said_it():
     story = tell(searched.rerun(moves).deliveries)
     trylock = next(step for step in story if step.says.startswith("TrylockPte"))
     assert trylock.source.startswith("spf_v9.py:")
-    assert "cpu.pte_trylock(table, address)" in trylock.source
+    assert "take_pte_lock(cpu, self.options.pte_lock, table, address)" in trylock.source
     line = int(trylock.source.split(":")[1])
-    assert "pte_trylock" in linecache.getline(inspect.getsourcefile(SpfV9) or "", line)
+    assert "take_pte_lock" in linecache.getline(inspect.getsourcefile(SpfV9) or "", line)
 
 
 def test_a_policy_of_a_users_file_is_one_class_however_often_its_machine_is_built(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_slices_change_nothing_of_what_is_heard(slice_events):
     assert heard_from_the_start(EBIZZY, slice_events=slice_events)[1] == heard_from_the_start(EBIZZY)[1]
 
 
-@pytest.mark.parametrize("from_events", [1, 64, 500, 1_500])
+@pytest.mark.parametrize("from_events", [1, 64, 250, 500])
 def test_who_comes_late_hears_the_same_numbers(from_events):
     _, all_heard = heard_from_the_start(EBIZZY)
     machine, heard = LiveMachine(EBIZZY), []
