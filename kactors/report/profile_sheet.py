@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "detach_",
             "protect_",
             "rmap_",
+        "scan_",
             "zap_",
             "pte_",
             "pipe_",
