@@ -275,12 +275,16 @@ class KernelContext(Execution):
         request, sent_at_ns = self._ipi_requests, self.clock_ns
         if targets and self.engine.listens(IpiSend):
             self.note(IpiSend(request=request, kind=kind, targets=len(targets)))
-        for target in targets:
+        queued_at_ns = []
+        for _ in targets:
             self.traced(SEND_IPI_EVENTS)
             self.spend(machine.ipi_send_ns)
-            sent_ns = self.clock_ns + machine.ipi_exit_ns
-            self.say_at(sent_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
+            queued_at_ns.append(self.clock_ns)
+        before_exit_ns = self.clock_ns
         self.spend(machine.ipi_exit_ns if targets else 0)
+        exit_ns = self.clock_ns - before_exit_ns
+        for target, at_ns in zip(targets, queued_at_ns, strict=True):
+            self.say_at(at_ns + exit_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
         if type(message) is FlushIpi:
             self.traced(FLUSH_EVENTS + CALL_EVENTS if in_call else FLUSH_EVENTS)
             self.flush_local(message)

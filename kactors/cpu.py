@@ -32,7 +32,7 @@ from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
 from protocols.rcu import QUIESCENT, RcuCallback, ReportQuiescent, VmaCallbacks
 from protocols.roles import heard_by, said_by
-from protocols.scheduling import DISPATCH, KTHREAD_RAN, RunKthread, SiblingBusy, Sigkill
+from protocols.scheduling import DISPATCH, KTHREAD_RAN, RESUME, RunKthread, SiblingBusy, Sigkill
 from protocols.tlb import IPI_ACK, LEAVE_MM, FlushIpi, IpiAck, SyncIpi, Tlbie
 from protocols.tracepoints import IRQ_ENABLE, IpiServed, IrqDisable, IrqEnable, MmPageFree
 
@@ -207,7 +207,12 @@ class Cpu(Scheduler):
         self.tlb.invalidate(message.start, message.end)
 
     def _ack(self, event: Event) -> None:
-        if self.take_ack(self.current, event):
+        if not self.take_ack(self.current, event):
+            return
+        if event[0] < self.clock_ns:
+            # They have all been quicker than this CPU with its own share of the work.
+            self.say(self, RESUME, self.current.tag)
+        else:
             self._resume(event)
 
     # --- the other CPUs of the core ----------------------------------------------------------------------------------

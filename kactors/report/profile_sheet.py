@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "detach_",
             "protect_",
             "rmap_",
-        "scan_",
+            "scan_",
             "zap_",
             "pte_",
             "pipe_",
