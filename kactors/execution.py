@@ -87,6 +87,8 @@ class Execution(Client):
         machine: the machine's profile.
         spent: ns by Spent.
         mode: the kind of time that ``spend`` and plain waits count as.
+        cold: the kernel's code and data have left this CPU's caches.
+        left_kernel_ns: when user mode was last returned to.
     """
 
     current: Task
@@ -97,6 +99,8 @@ class Execution(Client):
         self.machine = directory.machine
         self.spent = [0] * len(Spent)
         self.stolen_ns = 0
+        self.cold = False
+        self.left_kernel_ns = 0
         self.mode: int = Spent.SYSCALL
         self._waits_as = NOT_WAITING
         self._waits_from_ns = 0
@@ -110,10 +114,23 @@ class Execution(Client):
         self.clock_ns += ns
         self.spent[self.mode] += ns
 
+    def work(self, ns: int) -> None:
+        """Compute in the kernel for ``ns``; longer if its code and data have left the caches."""
+        self.spend(ns + ns * self.machine.cold_percent // 100 if self.cold else ns)
+
+    def enter_kernel(self) -> None:
+        """From user mode: what ran there for long has taken the caches."""
+        if self.clock_ns - self.left_kernel_ns > self.machine.cold_after_ns:
+            self.cold = True
+
+    def leave_kernel(self) -> None:
+        """To user mode: the kernel is warm for whoever comes back soon."""
+        self.cold, self.left_kernel_ns = False, self.clock_ns
+
     def traced(self, events: int = 1) -> None:
         """Pay for tracepoints that perf records at this place; nothing unless the scenario is traced."""
         if self._tracing_ns:
-            self.spend(events * self._tracing_ns)
+            self.work(events * self._tracing_ns)
 
     def jitter(self, ns: int) -> int:
         """Return a duration drawn around ``ns``, within the machine's jitter."""

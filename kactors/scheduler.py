@@ -192,6 +192,7 @@ class Scheduler(MmSwitcher):
             self._begin_wait(Spent.SWITCH)
 
     def _pay_switch(self) -> None:
+        self.cold = True
         self.clock_ns += self.machine.switch_ns
         self.spent[Spent.SWITCH] += self.machine.switch_ns
 

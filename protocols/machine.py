@@ -138,6 +138,11 @@ class Machine(BaseModel):
     lru_lock_ns: Cost
     lru_page_ns: Cost
     """A section under the lru_lock of a node, and what each page adds after another CPU's; 0: nobody's bottleneck."""
+    cold_percent: Cost
+    """How much longer kernel code takes whose code and data have left the caches."""
+    cold_after_ns: Cost
+    """User code that ran longer than this, or a switch, has taken the caches."""
+
     memory_mib: Positive
     page_cache_mib: Cost
     """Clean page cache: what reclaim can turn into free memory."""

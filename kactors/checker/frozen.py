@@ -30,7 +30,20 @@ from protocols.base import Message
 
 ATOMS = (int, str, bytes, float, types.NoneType, type, range, Enum, Message)
 CONSTANT = (Engine, Directory, System, FaultPolicy, Workload, CacheLine, BaseModel, types.ModuleType, types.CodeType)
-UNSEEN = frozenset({"engine", "directory", "machine", "_handlers", "_others", "_ipi_requests", "last_acker", "spent"})
+UNSEEN = frozenset(
+    {
+        "engine",
+        "directory",
+        "machine",
+        "_handlers",
+        "_others",
+        "_ipi_requests",
+        "last_acker",
+        "spent",
+        "cold",
+        "left_kernel_ns",
+    }
+)
 """Attributes that are the same in all histories, or that only reports are made of."""
 
 _ITERABLES: tuple[Iterable[Any], ...] = ([], (), range(0), deque(), {}, {}.items(), {}.values(), set())

@@ -45,6 +45,7 @@ from kactors.recordings.fields import (
 from kactors.recordings.percentiles import Distribution, distribution
 from kactors.recordings.perf_script import PerfEvent
 from kactors.recordings.processes import RecordedProcess
+from kactors.recordings.user_time import FAULT_WORK_GAP_NS
 
 KHUGEPAGED = "khugepaged"
 SLEEP_NS_MIN = 1_000_000
@@ -208,8 +209,10 @@ class _Meter:
             task.new_area = range(0)
 
     def _start(self, event: PerfEvent, task: _Task) -> None:
-        # A fault's lock is the first thing that it shows; it may try twice.
-        task.fault_since = None if task.fault_shows == PAGE_ALLOC else task.fault_since
+        # A fault's lock is the first thing that it shows, and soon; it may try twice.
+        late = task.fault_since is not None and event.at_ns - task.fault_since > FAULT_WORK_GAP_NS
+        if task.fault_shows == PAGE_ALLOC or (late and not task.fault_shows):
+            task.fault_since = None
         if task.fault_since is not None:
             self._first_fault(task, -1)
         task.fault_shows = LOCK_START

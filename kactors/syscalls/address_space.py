@@ -37,7 +37,7 @@ async def mmap(cpu: Cpu, policy: FaultPolicy, request: MmapRegion, *, replace: b
     if replace:
         await _replace(cpu, policy, request.address, request.address + request.length)
     # get_unmapped_area, flags, accounting, a slab object: nobody but the holder of mmap_sem sees anything of it.
-    cpu.spend(cpu.machine.map_ns)
+    cpu.work(cpu.machine.map_ns)
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
     if mapped.address >= 0 and not request.writable:
         _note_protection(cpu, mapped.address, mapped.address + request.length, writable=False)
@@ -48,7 +48,7 @@ async def mmap(cpu: Cpu, policy: FaultPolicy, request: MmapRegion, *, replace: b
 async def _replace(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
     if region.vmas:
-        cpu.spend(cpu.machine.detach_ns)
+        cpu.work(cpu.machine.detach_ns)
         await _unmap_region(cpu, policy, region.vmas, start, end)
 
 
@@ -70,7 +70,7 @@ async def brk(cpu: Cpu, policy: FaultPolicy, address: int) -> int:
         await _unmap_and_release(cpu, policy, new_end, old_end)
         return moved.brk
     if new_end > old_end:
-        cpu.spend(cpu.machine.map_ns)
+        cpu.work(cpu.machine.map_ns)
         length = new_end - old_end
         request = MmapRegion(address=old_end, length=length, readable=True, writable=True, kind=VmaKind.ANON)
         mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
@@ -88,7 +88,7 @@ def page_end(cpu: Cpu, address: int) -> int:
 async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     """do_munmap and up_write; 4.20 and later go on as a reader once the VMAs are detached."""
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
-    cpu.spend(cpu.machine.detach_ns)
+    cpu.work(cpu.machine.detach_ns)
     downgraded = policy.munmap_downgrades and bool(region.vmas)
     if downgraded:
         await cpu.downgrade_write()
@@ -99,7 +99,7 @@ async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int
 
 async def _unmap_region(cpu: Cpu, policy: FaultPolicy, vmas: tuple[VmaSnapshot, ...], start: int, end: int) -> None:
     """unmap_region: take the pages and tables out of what was detached, free them and the VMAs."""
-    cpu.spend(cpu.machine.unmap_ns)
+    cpu.work(cpu.machine.unmap_ns)
     gather = await unmap_vmas(cpu, policy, vmas, start, end)
     await detach_tables(cpu, start, end, gather)
     await finish_unmap(cpu, policy, start, end, gather)
@@ -131,7 +131,7 @@ async def mprotect(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, reada
         _note_protection(cpu, start, end, writable=True)
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
     for vma in region.vmas:
-        cpu.spend(cpu.machine.protect_ns)
+        cpu.work(cpu.machine.protect_ns)
         await policy.write_begin(cpu, vma)
         set_flags(cpu, vma, readable=readable, writable=writable, hugepage=vma.hugepage)
         if not writable:
@@ -161,7 +161,7 @@ async def madvise_hugepage(cpu: Cpu, policy: FaultPolicy, start: int, end: int) 
     await cpu.down_write()
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, SplitRegion(start=start, end=end))
     for vma in region.vmas:
-        cpu.spend(cpu.machine.protect_ns)
+        cpu.work(cpu.machine.protect_ns)
         await policy.write_begin(cpu, vma)
         set_flags(cpu, vma, readable=vma.readable, writable=vma.writable, hugepage=True)
         await policy.write_end(cpu, vma)

@@ -138,12 +138,14 @@ class UserThread:
         cpu = self.cpu
         began_ns = cpu.clock_ns
         cpu.mode = Spent.FAULT
+        cpu.enter_kernel()
         if cpu.engine.listens(PageFaultUser):
             cpu.note(PageFaultUser(address=address, write=write))
         cpu.traced()
-        cpu.spend(cpu.machine.fault_entry_ns)
+        cpu.work(cpu.machine.fault_entry_ns)
         path = await self.policy.fault(cpu, address, write=write)
-        cpu.spend(cpu.machine.fault_exit_ns)
+        cpu.work(cpu.machine.fault_exit_ns)
+        cpu.leave_kernel()
         cpu.note(FaultDone(address=address, duration=cpu.clock_ns - began_ns, path=path))
         await cpu.return_to_user()
         return path is not FaultPath.SIGSEGV
@@ -279,6 +281,7 @@ class UserThread:
         cpu = self.cpu
         began_ns = cpu.clock_ns
         cpu.mode = Spent.SYSCALL
+        cpu.enter_kernel()
         cpu.spend(cpu.machine.syscall_ns // 2)
         cpu.traced()
         return began_ns
@@ -287,6 +290,7 @@ class UserThread:
         cpu = self.cpu
         cpu.traced()
         cpu.spend(cpu.machine.syscall_ns - cpu.machine.syscall_ns // 2)
+        cpu.leave_kernel()
         if cpu.engine.listens(SyscallDone):
             cpu.note(SyscallDone(name=name, duration=cpu.clock_ns - began_ns))
         await cpu.return_to_user()
