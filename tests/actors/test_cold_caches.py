@@ -23,8 +23,8 @@ def mmaps(*computed_ns, **costs):
 
 def test_what_comes_soon_after_the_kernel_was_left_finds_it_warm():
     first, soon, late = mmaps(1, 29_000, 31_000)
-    assert late - soon == 50_000
-    assert first - soon == 50_000, "a thread that was just switched in"
+    assert late - soon == pytest.approx(50_000, abs=1_000)
+    assert first - soon == pytest.approx(50_000, abs=1_000), "a thread that was just switched in"
 
 
 def test_where_it_is_no_matter_nothing_is_charged():
