@@ -3,6 +3,7 @@
 import pytest
 
 from kactors import Machine, Scenario, run
+from kactors.machines import load_machine
 from kactors.syscalls import UserThread
 from kactors.workloads import Program
 from protocols.scenario import Bounds, OnLimit
@@ -91,3 +92,9 @@ def test_an_ipi_wait_over_the_bound_stops_the_run():
     assert (stop.kind, stop.bound) == ("bound", "bounds.ipi_wait_max_ns")
     assert stop.value > 1_000
     assert "cpu" in stop.cause
+
+
+def test_how_long_an_idle_cpu_takes_to_wake_keeps_no_thread_from_the_barrier():
+    scenario = Scenario(workload="same-address", machine="p8-80", policy="spf-v9")
+    assert load_machine(scenario.machine).idle_exit_ns > 0
+    assert run(scenario).transient.peak_address > 8

@@ -45,6 +45,11 @@ def test_no_case_has_more_for_one_address_than_where_all_meet(answer):
             assert peak.peak_address == 1
 
 
+def test_large_pages_overlap_on_one_address_without_slow_clearing_too(answer):
+    peaks = [peak for peak in answer.peaks if peak.case == SAME_ADDRESS and peak.machine == "p8-80"]
+    assert all(peak.peak_address > 1 for peak in peaks)
+
+
 def test_a_bound_bounds_if_those_beyond_it_wait_and_not_if_they_go_the_classic_way(answer):
     assert all(peak.peak_address <= peak.cap for peak in answer.capped if peak.on_limit == WAIT)
     assert any(peak.peak_address > peak.cap for peak in answer.capped if peak.on_limit == CLASSIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -19,14 +20,15 @@ class SameAddressOptions(Options):
 class SameAddress(Configured[SameAddressOptions]):
     """All threads write to one untouched page at one moment: how many pages are allocated for it?
 
-    The barrier is exact, so that the faults overlap as much as they can. The area has a history: its anon_vma and its
-    page table exist, so that speculation is possible.
+    The barrier is exact, so that the faults overlap as much as they can: threads spin at it, and none has to come out
+    of an idle CPU first. The area has a history: its anon_vma and its page table exist, so speculation is possible.
     """
 
     options_type = SameAddressOptions
     name: ClassVar[str] = "same-address"
     unit: ClassVar[str] = "stores"
     at_once: ClassVar[bool] = True
+    costs: ClassVar[Mapping[str, int]] = {"idle_exit_ns": 0, "idle_poll_exit_ns": 0}
     interchangeable: ClassVar[bool] = True
 
     def __init__(self, options: SameAddressOptions) -> None:
