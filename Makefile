@@ -61,7 +61,7 @@ soak: $(DEV_STAMP) ## ten minutes of 200 clients and of strangers who misbehave:
 	@$(BIN)/python -m benchmarks.service_load --soak
 
 # In a venv of its own: mutmut brings a user interface and a parser that nothing else here needs.
-mutants: $(MUTATION)/.stamp ## mutation testing of the policies and the five actors, about an hour (Python 3.12 or later; docs/mutation-testing.md)
+mutants: $(MUTATION)/.stamp ## mutation testing of the policies and the actors, about an hour (Python 3.12 or later; docs/mutation-testing.md)
 	CI=1 $(MUTATION)/bin/mutmut run
 	@$(MUTATION)/bin/mutmut results
 
