@@ -13,6 +13,10 @@ from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played
 POLICIES = ("classic", "spf-v9", "per-vma")
 
 
+SPINNING = {"idle_exit_ns": 0, "idle_poll_exit_ns": 0}
+"""Whoever comes from a barrier at which he spins was not idle, so that all are at it at once."""
+
+
 async def with_history(thread):
     await thread.mmap(10 * PAGE, address=BASE)
     await thread.touch(BASE + 9 * PAGE)
@@ -47,7 +51,9 @@ def test_a_process_with_one_thread_does_not_speculate():
 @pytest.mark.parametrize("policy", POLICIES)
 def test_several_faults_on_one_page_map_one_frame_and_throw_the_others_away(policy):
     heard = Heard(MmPageAlloc, PageDiscarded, PteSet)
-    machine, result = played(*[one_write] * 3, cpus=3, policy=policy, set_up=with_history, observers=[heard])
+    machine, result = played(
+        *[one_write] * 3, cpus=3, policy=policy, set_up=with_history, observers=[heard], costs=SPINNING
+    )
     at_base = [alloc for alloc in heard.of(MmPageAlloc) if alloc.address == BASE]
     assert len(at_base) == 3
     assert len(heard.of(PageDiscarded)) == 2 == result.transient.wasted
@@ -200,7 +206,7 @@ def test_an_area_that_is_gone_at_the_end_is_a_segfault_under_mmap_sem():
 @pytest.mark.parametrize(("on_limit", "wasted"), [("wait", 0), ("classic", 1)])
 def test_a_bound_on_speculation_bounds_waste_only_where_the_others_wait(on_limit, wasted):
     bounds = Bounds(spf_inflight_max=1, on_limit=on_limit)
-    machine, result = played(*[one_write] * 2, policy="spf-v9", set_up=with_history, bounds=bounds)
+    machine, result = played(*[one_write] * 2, policy="spf-v9", set_up=with_history, bounds=bounds, costs=SPINNING)
     assert result.transient.wasted == wasted
     assert_settled(machine)
 
@@ -268,7 +274,7 @@ def test_a_wake_up_may_overtake_the_order_to_sleep():
 
 def test_a_bound_may_stop_the_run():
     bounds = Bounds(spf_inflight_max=1, on_limit="stop")
-    _, result = played(*[one_write] * 2, policy="spf-v9", set_up=with_history, bounds=bounds)
+    _, result = played(*[one_write] * 2, policy="spf-v9", set_up=with_history, bounds=bounds, costs=SPINNING)
     assert (result.stop.kind, result.stop.bound) == ("bound", "bounds.spf_inflight_max")
 
 
