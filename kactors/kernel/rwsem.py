@@ -224,7 +224,6 @@ class Rwsem:
 
     def _own(self, who: Waiter, now_ns: int) -> None:
         self.writer, self.since_ns, self._owner_runs = who, now_ns, True
-        self._nonspinnable, self.deadline_ns = False, NEVER
 
     def _share(self, who: Waiter, now_ns: int) -> None:
         self.readers.append(who)

@@ -42,6 +42,15 @@ def test_where_nobody_spins_a_writer_sleeps_behind_a_running_owner():
     assert sem.up_write(2, spinner_first=True) == [("writer", RETRY)]
 
 
+def test_where_nobody_spins_a_vain_try_after_a_long_wait_reserves_the_lock_for_a_sleeper():
+    sem = woken_head(Rules(spins=False, handoff_ns=HANDOFF_NS))
+    sem.down_write("thief", 60)
+    assert sem.retry_write(200) is SLEEP
+    assert sem.up_write(300, spinner_first=True) == [("head", RETRY)]
+    assert sem.down_write("late", 301) is SLEEP
+    assert sem.retry_write(302) is ACQUIRED
+
+
 # --- the hand-over ---------------------------------------------------------------------------------------------------
 
 
@@ -193,12 +202,13 @@ def test_after_that_all_sleep_and_nobody_spins_on_these_readers_any_more():
     assert sem.down_write("w4", 5_005) is SPIN, "these are other readers"
 
 
-def test_a_writer_that_steals_ends_the_ban_too():
-    sem = read_locked("r1")
+def test_the_last_of_these_readers_ends_the_ban():
+    sem = Rwsem(Rules(reader_spin_ns=READER_SPIN_NS, readers_steal=True))
+    sem.down_read("r1", 0)
     sem.down_write("w1", 7)
     sem.give_up_on_readers(sem.deadline_ns)
     sem.up_read("r1", 5_000)
-    assert sem.down_write("thief", 5_001) is ACQUIRED
+    assert sem.down_read("thief", 5_001) is ACQUIRED
     assert sem.down_write("w2", 5_002) is SPIN
 
 
