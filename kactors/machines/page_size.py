@@ -39,6 +39,8 @@ def following(profile: Mapping[str, OptionValue], wanted: Mapping[str, OptionVal
     if before == after or not isinstance(before, int) or not isinstance(after, int) or after < 1:
         return {}  # no change, or none that a profile could have: its validation says so
     pmd_pages = wanted.get("pmd_pages", PMD_PAGES.get(after))
+    if isinstance(pmd_pages, str):
+        return {}
     if pmd_pages is None:
         raise UsageError(
             f"machine.page_size = {after}: how many pages a page table maps then is not known; set machine.pmd_pages "

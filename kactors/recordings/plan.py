@@ -107,7 +107,10 @@ class _Planner:
         thread, me = self._threads[place], (place, number + 1)
         step, moment = thread.steps[number], thread.moments[number]
         touched, makes = self._apply(step, me)
-        after = {other: count for segment in touched for other, count in _needs(segment, step)}
+        after: dict[int, int] = {}
+        for segment in touched:
+            for other, count in _needs(segment, step):
+                after[other] = max(after.get(other, 0), count)
         if moment.away or not number:
             last = self._last_before(moment.begins_ns, place)
             after[last[0]] = max(after.get(last[0], 0), last[1])

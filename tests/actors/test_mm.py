@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.mmap_sem import DOWN_READ, DOWN_WRITE, UP_READ, MmapSemAcquired, StopSpinning
+from protocols.mmap_sem import DOWN_READ, DOWN_WRITE, UP_READ, UP_WRITE, MmapSemAcquired, StopSpinning
 from protocols.page_table import (
     PMD_NONE,
     InstallTable,
@@ -14,7 +14,7 @@ from protocols.page_table import (
     SplitHuge,
     TableInstalled,
 )
-from protocols.scheduling import MUST_SLEEP, RETRY
+from protocols.scheduling import GRANTED, MUST_SLEEP, RETRY
 from protocols.stop import BoundExceeded
 from protocols.tracepoints import LockNeeded
 from protocols.vma import (
@@ -30,6 +30,7 @@ from protocols.vma import (
     SpfAdmitted,
     SpfEnter,
     SpfExit,
+    SplitRegion,
     VmaEndRead,
     VmaKind,
     VmaRead,
@@ -231,6 +232,20 @@ def test_a_reader_that_comes_after_the_writer_has_drained_sees_it_when_it_looks_
     (locked,) = space.say(VmaStartRead(vma_id=walked.vma.vma_id), cpu=1)
     assert (walked.writer, locked.vma is not None, locked.writer) == (False, True, True)
     assert space.say(WRITE_LOCK) == [VMA_WRITE_LOCKED], "it is the writer's already: who is inside is about to leave"
+
+
+def test_a_reader_that_comes_too_late_to_one_area_does_not_keep_the_writer_of_two():
+    space = with_area()
+    space.say(DOWN_WRITE, SplitRegion(start=BASE, end=BASE + PAGE), UP_WRITE)
+    (late,) = space.say(WalkVmas(address=BASE + PAGE), cpu=2)
+    (locked,) = read_locked(space, cpu=1)
+    assert space.say(VmaStartWrite(start=BASE, end=BASE + 10 * PAGE, wait=True)) == [MUST_SLEEP]
+    (transient,) = space.say(VmaStartRead(vma_id=late.vma.vma_id), cpu=2)
+    assert transient.writer
+    before = len(space.cpus[0].heard)
+    space.say(VmaEndRead(vma_id=locked.vma.vma_id), cpu=1)
+    assert space.cpus[0].answers()[before:] == [GRANTED]
+    assert space.holder(0) is None
 
 
 def test_a_writer_that_does_not_wait_shares_the_area_with_its_readers():

@@ -54,7 +54,7 @@ class VmaLocks:
         """Name the readers that a writer waits for."""
         for writer, vmas in self._writers:
             if writer == who:
-                busy = next(vma for vma in vmas if vma.readers)
+                busy = next(vma for vma in vmas if vma.writer_waits)
                 return Holder(f"vma {busy.vma_id} (read-locked)", ("its readers",), 0, "have not released it")
         return None
 
@@ -157,6 +157,7 @@ class VmaLocks:
     def _wake_writers(self, at_ns: int) -> None:
         for entry in list(self._writers):
             (client, tag), vmas = entry
-            if not any(vma.readers for vma in vmas):
+            # Not their readers: one that came too late is inside for a moment, of an area that is locked already.
+            if not any(vma.writer_waits for vma in vmas):
                 self._writers.remove(entry)
                 self._vmas.mm.reply(at_ns, client, tag, GRANTED)
