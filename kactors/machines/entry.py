@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
 from kactors.engine.errors import UsageError
+from protocols.machine import Machine
 
 ORIGINS = ("source", "assumed", "fitted")
 FIELDS = frozenset({"value", "range", "fits", *ORIGINS})
@@ -56,8 +58,11 @@ def read_entry(file: str, key: str, given: Any) -> Entry:
     Raises:
         UsageError: it is no entry; the message names file and key.
     """
-    if not key.isidentifier():
-        raise UsageError(f"machine {file}: there is no parameter {key!r}")
+    if key not in Machine.model_fields:
+        shown = key if key.isidentifier() else repr(key)
+        near = difflib.get_close_matches(key, Machine.model_fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"machine {file}: there is no parameter {shown}{hint}")
     try:
         return _checked(given, file)
     except ValueError as error:
@@ -66,7 +71,7 @@ def read_entry(file: str, key: str, given: Any) -> Entry:
 
 def _checked(given: Any, file: str) -> Entry:
     if not (isinstance(given, dict) and "value" in given):
-        raise ValueError("must be a table with value and source")
+        raise ValueError('must be a table with value and source, like { value = 500, source = "measured" }')
     if unknown := sorted(given.keys() - FIELDS):
         raise ValueError(f"has a field {unknown[0]!r}, which means nothing; there are {', '.join(sorted(FIELDS))}")
     origin = _origin(given)

@@ -11,6 +11,7 @@ from typing import Final
 from kactors.engine.errors import UsageError
 from protocols.scenario import OptionValue
 
+PAGE_SIZES: Final = (4096, 16384, 65536)
 PMD_PAGES: Final = {4096: 512, 65536: 256}
 """Pages that a page table maps: x86 and the hash MMU with 4 KiB pages, the hash MMU with 64 KiB pages (F9)."""
 
@@ -39,7 +40,7 @@ def following(profile: Mapping[str, OptionValue], wanted: Mapping[str, OptionVal
     if before == after or not isinstance(before, int) or not isinstance(after, int) or after < 1:
         return {}  # no change, or none that a profile could have: its validation says so
     pmd_pages = wanted.get("pmd_pages", PMD_PAGES.get(after))
-    if isinstance(pmd_pages, str):
+    if isinstance(pmd_pages, str) or (pmd_pages is None and after not in PAGE_SIZES):
         return {}
     if pmd_pages is None:
         raise UsageError(

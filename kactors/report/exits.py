@@ -32,7 +32,8 @@ def exit_codes(
     try:
         yield
         # Here and not when Python exits, where a reader who has gone could only be complained about.
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the caller has closed it
+            sys.stdout.flush()
     except BrokenPipeError as error:
         raise SystemExit(_leave_quietly()) from error
     except KeyboardInterrupt as error:
