@@ -28,7 +28,7 @@ def validation_text(validation: Validation) -> str:
         f"  span  {duration(span.recorded)} | {duration(span.simulated)}, ratio {_ratio(span.ratio)}",
         "",
         *_verdict(validation),
-        *(f"  note  {note}" for note in result.notes),
+        *(f"  note  {note}" for note in validation.notes),
         *finding(result.stop, result.virtual_ns),
     ]
     return "\n".join(lines) + "\n"
