@@ -151,7 +151,8 @@ class _Planner:
     def _last_before(self, at_ns: int, place: int) -> Done:
         """The last step that another thread had done by then."""
         until = bisect_left(self._ends, at_ns, key=lambda end: end[0])
-        return next(((other, count) for _, other, count in self._ends[:until][::-1] if other != place), (NOBODY, 0))
+        ends = (self._ends[index] for index in range(until - 1, -1, -1))
+        return next(((other, count) for _, other, count in ends if other != place), (NOBODY, 0))
 
     def _without_known(self, place: int, planned: PlannedStep) -> PlannedStep:
         """A thread need not wait twice for the same."""

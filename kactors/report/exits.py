@@ -32,13 +32,14 @@ def exit_codes(
     try:
         yield
         # Here and not when Python exits, where a reader who has gone could only be complained about.
-        if sys.stdout is not None:  # it is where the caller has closed it
+        if sys.stdout is not None:  # else the caller has closed it
             sys.stdout.flush()
     except BrokenPipeError as error:
         raise SystemExit(_leave_quietly()) from error
     except KeyboardInterrupt as error:
         # A terminal has echoed ^C and stands in the middle of a line.
-        sys.stderr.write("\n" if sys.stderr.isatty() else "")
+        if sys.stderr is not None and sys.stderr.isatty():
+            sys.stderr.write("\n")
         raise SystemExit(complain("interrupted", INTERRUPTED)) from error
     except SystemExit as error:
         # Nothing of ours calls it: a user's policy did, when it was imported or while it served a fault.
@@ -52,9 +53,10 @@ def exit_codes(
 
 
 def complain(text: str, code: int) -> int:
-    """Print the text as one line and return the code."""
-    sys.stderr.write(f"kactors: {' '.join(text.split())}\n")
-    sys.stderr.flush()
+    """Print the text as one line, if anybody is there to read it, and return the code."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"kactors: {' '.join(text.split())}\n")
+        sys.stderr.flush()
     return code
 
 

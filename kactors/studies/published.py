@@ -249,6 +249,3 @@ SRCU_2014: Final = (
     SrcuRow("ivb-ep-40", 20, 149441555, 236442626),
     SrcuRow("ivb-ex-120", 60, 105789078, 187751767),
 )
-
-ATOMIC_PAIR_LOSS: Final = 0.62
-"""So much of pft's throughput at 48 threads one extra pair of atomic operations a VMA costs (Lespinasse, 2021)."""

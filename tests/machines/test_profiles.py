@@ -121,7 +121,8 @@ def test_a_users_own_file_is_a_profile_named_after_it(own_profile):
     ("text", "message"),
     [
         ("cpus = ", "not TOML"),
-        ("cpus = 3", "cpus must be a table with value and source"),
+        ("cpus = 3", 'cpus must be a table with value and source, like { value = 500, source = "measured" }'),
+        ("clear_pag_ns = 3", "there is no parameter clear_pag_ns; did you mean clear_page_ns?"),
         ("cpus = { value = 3 }", "cpus must be a table with value and source"),
         ('cpus = { value = 3, source = "own" }', "page_size has no value, neither here nor in what it inherits"),
     ],

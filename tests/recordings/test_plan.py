@@ -75,6 +75,12 @@ def test_a_change_comes_after_the_uses_before_it():
     assert after(plan([owner, user], []))[0] == [((1, 1),), ((1, 2),)]
 
 
+def test_a_change_of_several_parts_comes_after_the_latest_step_on_any_of_them():
+    one = thread((1, mmap(pages=2)), (2, mprotect(AT + PAGE)), (3, fault()))
+    other = thread((0, mmap(AT + 4 * PAGE)), (10, munmap(AT, 2)))
+    assert after(plan([one, other], []))[1] == [(), ((0, 3),)]
+
+
 def test_two_uses_do_not_depend_on_each_other():
     area = [RecordedArea(AT, AT + PAGE, 3, file=False)]
     planned = plan([thread((10, fault()), (30, fault())), thread((20, fault()), (40, fault()))], area)

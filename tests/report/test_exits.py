@@ -60,3 +60,12 @@ def test_nothing_happens_to_what_goes_well(capsys):
     with exit_codes():
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_the_code_is_the_same_where_the_caller_has_closed_both_streams(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    with exit_codes():
+        pass
+    assert ending(UsageError("u")) == 2
+    assert ending(KeyboardInterrupt()) == 130

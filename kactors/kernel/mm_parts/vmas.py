@@ -142,7 +142,7 @@ class Vmas(Part):
         return vma
 
     def _written(self, vma_id: int, message: Message, client: Any) -> Vma | None:
-        """As ``_used``, by somebody who writes a word of it: its cache line goes to him."""
+        """As ``used``, by somebody who writes a word of it: its cache line goes to him."""
         vma = self.used(vma_id, message, client)
         if vma is not None:
             self._lines[vma_id].write(self.now_ns, client.cpu_id)
