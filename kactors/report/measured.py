@@ -122,9 +122,8 @@ def _how(estimate: Estimate) -> Iterator[str]:
 
 
 def _span(run: Measurement) -> str:
-    steady_ns = len(run.series.counts) * run.series.slice_ns - run.warm_up_ns
     return (
-        f"{duration(steady_ns)} after {duration(run.warm_up_ns)} of warm-up; {_level(run.rate)} intervals from"
+        f"{duration(_steady_ns(run))} after {duration(run.warm_up_ns)} of warm-up; {_level(run.rate)} intervals from"
         f" {run.batches} batches of {duration(run.batch_ns)};"
         f" autocorrelation {run.autocorrelation:.2f} between slices of {duration(run.series.slice_ns)}"
     )
@@ -134,5 +133,11 @@ def _level(interval: Interval) -> str:
     return f"{100 * interval.confidence:g} %"
 
 
+def _steady_ns(run: Measurement) -> int:
+    return len(run.series.counts) * run.series.slice_ns - run.warm_up_ns
+
+
 def _needed(run: Measurement) -> str:
-    return f"; it would take about {duration(run.needed_ns)} after the warm-up" if run.needed_ns else ""
+    """An interval that is narrow enough, and yet not believed, does not tell how long it takes."""
+    told = run.needed_ns > _steady_ns(run)
+    return f"; it would take about {duration(run.needed_ns)} after the warm-up" if told else ""

@@ -53,6 +53,13 @@ def test_a_bound_that_comes_first_is_said(kactors):
     assert done.exit_code == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "NOT MET" in line]
     assert "+- 0.01 % was asked for: virtual time is up" in line
+    assert "it would take about" in line
+
+
+def test_how_long_it_takes_is_not_told_where_a_narrow_interval_is_not_believed(kactors):
+    text = kactors("run", *SMALL, "--precision", "60%", "--until", "2ms").stdout
+    (line,) = [line for line in text.splitlines() if "NOT MET" in line]
+    assert "it would take about" not in line
 
 
 def test_policies_are_compared_with_intervals_of_their_gains(kactors):
