@@ -147,8 +147,9 @@ class Estimate(Record):
         unit: what the workload counts.
         rate, faults_per_s, aborts_per_s, rates, cpu_time, utilisation: as of a measurement. Of several runs, each is
             the mean over the runs.
-        gain: rate by the rate of the first policy that was compared, 1.1 for +10 %, with the interval that common
-            random numbers give; null: it is the first.
+        gain: rate by the rate of the first policy that was compared, 1.1 for +10 %. Of several runs its interval is
+            that of the pairs' ratios (common random numbers), of one run each at least as wide as if they were
+            independent; null: it is the first.
         met: whether the rate's interval is as narrow as was asked for.
         runs: the measurements, a seed each.
     """

@@ -14,10 +14,14 @@ from protocols.measurement import Estimate, Interval, Measurement
 NOISE = 0.0005
 """CPU time below this share is not worth a column."""
 COMPARED = ("policy", "throughput", "", "gain", "", "faults/s", "", "aborts/s", "", "measured", "met")
-GAIN_LEGEND = (
-    "( +- ) is half of the interval; gain: rate by the rate of the first policy, with the interval that common random\n"
-    "numbers give it (the same seeds); aborts: speculations and per-VMA attempts that were given up."
+LEGEND = (
+    "( +- ) is half of the interval; gain: rate by the rate of the first policy, its interval {how};\n"
+    "aborts: speculations and per-VMA attempts that were given up."
 )
+ALONE = (
+    "as wide as if the two runs\nhad nothing in common, though the seed is the same (--replications compares in pairs)"
+)
+PAIRED = "that of the\npairs' ratios, each of one seed (common random numbers)"
 
 
 def measured_report(estimate: Estimate) -> str:
@@ -37,7 +41,8 @@ def measured_comparison(estimates: Sequence[Estimate]) -> str:
     heading = f"{result.workload} on {machine}, seed{'s' if len(estimates[0].runs) > 1 else ''} {seeds} for all:"
     how = [line for estimate in estimates for line in _how(estimate)]
     rows = [_row(estimate) for estimate in estimates]
-    return "\n".join([heading, "", *table(COMPARED, rows), "", GAIN_LEGEND, "", *how, ""])
+    legend = LEGEND.format(how=PAIRED if len(estimates[0].runs) > 1 else ALONE)
+    return "\n".join([heading, "", *table(COMPARED, rows), "", legend, "", *how, ""])
 
 
 def plus_minus(interval: Interval) -> str:

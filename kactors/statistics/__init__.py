@@ -4,8 +4,8 @@ They import numpy and scipy: whoever starts fast imports this package when it is
 """
 
 from kactors.statistics.batch_means import Batches, batch_means, lag1, von_neumann
-from kactors.statistics.comparing import fieller, paired_difference, paired_ratio, ratio
-from kactors.statistics.means import mean_interval, never, no_interval, t_quantile
+from kactors.statistics.comparing import fieller, logarithm, paired_difference, paired_ratio, quotient, ratio, rest_of
+from kactors.statistics.means import mean_interval, never, no_interval, symmetric, t_quantile
 from kactors.statistics.ranks import quantile_interval, wilson
 from kactors.statistics.warm_up import WarmUp, mser5
 from protocols.measurement import Interval
@@ -17,6 +17,7 @@ __all__ = [
     "batch_means",
     "fieller",
     "lag1",
+    "logarithm",
     "mean_interval",
     "mser5",
     "never",
@@ -24,7 +25,10 @@ __all__ = [
     "paired_difference",
     "paired_ratio",
     "quantile_interval",
+    "quotient",
     "ratio",
+    "rest_of",
+    "symmetric",
     "t_quantile",
     "von_neumann",
     "wilson",

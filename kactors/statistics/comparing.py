@@ -100,11 +100,48 @@ def fieller(others: Samples, bases: Samples, confidence: float = 0.95) -> Interv
     a = float(two.mean() ** 2 - t2 * covariance[1, 1])
     b = float(one.mean() * two.mean() - t2 * covariance[0, 1])
     c = float(one.mean() ** 2 - t2 * covariance[0, 0])
+    return _between_roots(value, (a, b, c), confidence, n)
+
+
+def quotient(top: Interval, bottom: Interval, *, covariance: float = 0.0) -> Interval:
+    """Return the interval of the quotient of two estimates of either sign: Fieller's, from half-widths.
+
+    A half-width stands for the quantile times the standard error, as in the method of variance estimates recovery (Zou
+    and Donner, 2008), so the two may rest on different numbers of samples. Infinite where the bottom may be 0.
+
+    Args:
+        top: the numerator, about symmetric.
+        bottom: the denominator, likewise.
+        covariance: of the two, in the square of that unit: half-width times half-width where they are one and the same;
+            0 of independent ones.
+    """
+    n, confidence = min(top.n, bottom.n), bottom.confidence
+    value = top.mean / bottom.mean if bottom.mean else 0.0
+    if not math.isfinite(top.half_width + bottom.half_width):
+        return no_interval(value, confidence, n)
+    a = bottom.mean**2 - bottom.half_width**2
+    b = top.mean * bottom.mean - covariance
+    c = top.mean**2 - top.half_width**2
+    return _between_roots(value, (a, b, c), confidence, n)
+
+
+def _between_roots(value: float, parabola: tuple[float, float, float], confidence: float, n: int) -> Interval:
+    """Return where a r^2 - 2 b r + c is not positive; it is nowhere in particular where a is not positive."""
+    a, b, c = parabola
     root = b * b - a * c
     if a <= 0 or root < 0:
         return no_interval(value, confidence, n)
     low, high = (b - math.sqrt(root)) / a, (b + math.sqrt(root)) / a
     return Interval(mean=value, low=low, high=high, confidence=confidence, n=n)
+
+
+def logarithm(interval: Interval) -> Interval:
+    """Return the interval of the natural logarithm of what has this one; nothing is known of one that may be 0."""
+    if interval.low <= 0 or not math.isfinite(interval.high):
+        known = math.log(interval.mean) if interval.mean > 0 else 0.0
+        return no_interval(known, interval.confidence, interval.n)
+    low, mean, high = (math.log(each) for each in (interval.low, interval.mean, interval.high))
+    return interval.model_copy(update={"mean": mean, "low": low, "high": high})
 
 
 def difference(other: Interval, base: Interval) -> Interval:
@@ -118,6 +155,11 @@ def difference(other: Interval, base: Interval) -> Interval:
     variance = sum(error**2 for error, _ in parts)
     degrees = variance**2 / sum(error**4 / degrees for error, degrees in parts) if variance else 1.0
     return symmetric(value, t_quantile(confidence, degrees) * math.sqrt(variance), confidence, min(other.n, base.n))
+
+
+def rest_of(part: Interval) -> Interval:
+    """Return the interval of what a part, or a ratio, leaves of 1."""
+    return part.model_copy(update={"mean": 1 - part.mean, "low": 1 - part.high, "high": 1 - part.low})
 
 
 def _paired(others: Samples, bases: Samples) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, Literal
 
 from kactors.machines import load_machine
+from kactors.statistics import rest_of
 from kactors.studies.effort import Effort
 from kactors.studies.published import P8, X86
 from kactors.sweep.estimates import gain
@@ -67,7 +68,7 @@ class CapCost(Record):
         machine, cpus: where.
         cap, on_limit, scope: the bound; a cap of None is none.
         per_s: records a second.
-        cost: the part of the throughput without a bound that is lost, 0 to 1, the two being compared in pairs.
+        cost: the part of the throughput without a bound that is lost, 0 to 1.
         peak_mm: transient pages at most.
     """
 
@@ -274,16 +275,11 @@ def tell_costs(measured: Sequence[Measurement]) -> list[CapCost]:
             on_limit=each.scenario.bounds.on_limit,
             scope=each.scenario.bounds.spf_inflight_scope,
             per_s=each.rate,
-            cost=None if each is free else lost(gain([each], [free])),
+            cost=None if each is free else rest_of(gain([each], [free])),
             peak_mm=each.result.transient.peak_mm,
         )
         for each in measured
     ]
-
-
-def lost(left: Interval) -> Interval:
-    """Return the part that is lost where a ratio says what is left."""
-    return left.model_copy(update={"mean": 1 - left.mean, "low": 1 - left.high, "high": 1 - left.low})
 
 
 def _bounds(limits: Sequence[int], scope: Literal["mm", "address"]) -> Iterator[Bounds]:

@@ -54,7 +54,7 @@ def overallocation_text(answer: Overallocation) -> str:
             table(PEAK_HEADERS, list(_peak_rows(answer.peaks)), indent=" "),
             [" One address with a bound on the speculations of an address (wait / classic):"],
             _capped_table(answer.capped),
-            [" ebizzy under spf-v9 with a bound; cost: part of the throughput without, compared in pairs:"],
+            [" ebizzy under spf-v9 with a bound; cost: part of the throughput without:"],
             table(COST_HEADERS, list(_cost_rows(answer.costs)), left=1, indent=" "),
             [" One address, all at once, with little memory (a MiB of it page cache):"],
             table(PRESSURE_HEADERS, list(_pressure_rows(answer.pressure)), left=3, indent=" "),

@@ -53,7 +53,7 @@ class Change(Record):
         changed: what it is changed to.
         figure: name of the figure.
         simulated: a second, with the changed value.
-        ratio: that by the figure as the profile is, compared in pairs.
+        ratio: that by the figure as the profile is.
         error: how far the simulated figure is off the published one then, as a share.
         met: whether the interval is as narrow as was asked for.
     """

@@ -8,12 +8,10 @@ from kactors.report.search_report import page
 from kactors.report.tables import table
 from kactors.report.units import count
 from kactors.studies.sensitivity import PERCENT, Change, Sensitivity
-from kactors.studies.words import rate, sentences, times
+from kactors.studies.words import NOISE, rate, sentences, times
 
 FIGURE_HEADERS = ("figure", "published", "simulated, a second", "off by", "source")
 CHANGE_HEADERS = ("parameter", "origin", "value", "changed to", "figure", "rate becomes", "off by")
-NOISE = "~"
-"""Before a ratio whose interval holds 1: it may be chance."""
 
 
 def sensitivity_text(answer: Sensitivity) -> str:

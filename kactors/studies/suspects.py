@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from kactors.statistics import logarithm, quotient, rest_of, symmetric
 from kactors.studies.effort import Effort
 from kactors.studies.published import P8, X86
 from kactors.studies.switches import SUSPECTS, Switch
@@ -32,7 +33,7 @@ class Point(Record):
     Attributes:
         machine, cpus: where.
         base, spf: records a second.
-        gain: the ratio, with the interval of two runs on one seed.
+        gain: the ratio of these.
         base_time, spf_time: share of the CPUs' time by kind, 0 to 1.
     """
 
@@ -41,8 +42,8 @@ class Point(Record):
     base: Interval
     spf: Interval
     gain: Interval
-    base_time: dict[str, float]
-    spf_time: dict[str, float]
+    base_time: dict[str, Interval]
+    spf_time: dict[str, Interval]
 
 
 class Freed(Record):
@@ -57,7 +58,7 @@ class Freed(Record):
 
     suspect: str
     point: Point
-    share: float | None
+    share: Interval | None
 
 
 class Scaling(Record):
@@ -122,7 +123,7 @@ def ask(effort: Effort, grid: Grid | None = None) -> Scaling:
     points = _points(measured)
     plain = dict(zip(grid.places(), islice(points, len(grid.places())), strict=True))
     freed = [
-        Freed(suspect=switch.name, point=point, share=share_of(plain[place].gain.mean, point.gain.mean))
+        Freed(suspect=switch.name, point=point, share=share_of(plain[place].gain, point.gain))
         for place in grid.machines
         for switch, point in zip(grid.suspects, islice(points, len(grid.suspects)), strict=True)
     ]
@@ -145,20 +146,53 @@ def _points(measured: Sequence[Measurement]) -> Iterator[Point]:
             base=base.rate,
             spf=spf.rate,
             gain=gain([spf], [base]),
-            base_time=_time(base),
-            spf_time=_time(spf),
+            base_time=base.cpu_time,
+            spf_time=spf.cpu_time,
         )
 
 
-def _time(measured: Measurement) -> dict[str, float]:
-    return {kind: share.mean for kind, share in measured.cpu_time.items()}
-
-
-def share_of(whole: float, freed: float) -> float | None:
+def share_of(whole: Interval, freed: Interval) -> Interval | None:
     """Return which part of a gain's logarithm is gone, given the gain as it is and with a suspect made free.
 
-    None where the gain is smaller than GAIN_MIN.
+    None where the gain is smaller than GAIN_MIN. The two gains come from different runs, and count as independent: that
+    these have one seed is no reason to believe in less.
     """
-    if min(whole, freed) <= 0 or abs(math.log(whole)) < GAIN_MIN:
+    if min(whole.mean, freed.mean) <= 0 or abs(math.log(whole.mean)) < GAIN_MIN:
         return None
-    return 1 - math.log(freed) / math.log(whole)
+    return rest_of(quotient(logarithm(freed), logarithm(whole)))
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The difference of two gains, told apart by each machine at the other's size.
+
+    Attributes:
+        machine: of the difference of the logarithms, the part that is the machine's doing: the mean of both orders.
+        cpus: the rest, that of the number of CPUs.
+    """
+
+    machine: Interval
+    cpus: Interval
+
+
+def exchange(one: Interval, other: Interval, one_resized: Interval, other_resized: Interval) -> Exchange | None:
+    """Return what the machine and what the size does to a gain; None where a gain is 0 and has no logarithm.
+
+    Args:
+        one: gain of a machine at its own size.
+        other: of the other one at its own.
+        one_resized: of the first at the other's size.
+        other_resized: the reverse.
+    """
+    gains = (one, other, one_resized, other_resized)
+    if min(gain.mean for gain in gains) <= 0:
+        return None
+    logs = [logarithm(gain) for gain in gains]
+    squares = [log.half_width**2 for log in logs]
+    first, last, resized, last_resized = (log.mean for log in logs)
+    confidence, n = one.confidence, min(log.n for log in logs)
+    top = symmetric(((first - last_resized) + (resized - last)) / 2, math.sqrt(sum(squares)) / 2, confidence, n)
+    bottom = symmetric(first - last, math.sqrt(squares[0] + squares[1]), confidence, n)
+    # The gains at their own sizes are in both.
+    machine = quotient(top, bottom, covariance=(squares[0] + squares[1]) / 2)
+    return Exchange(machine, rest_of(machine))

@@ -10,13 +10,19 @@ from kactors.report.picture import picture
 from kactors.report.search_report import page
 from kactors.report.tables import table
 from kactors.studies.published import MAIL
-from kactors.studies.suspects import Freed, Point, Scaling
+from kactors.studies.suspects import Exchange, Freed, Point, Scaling, exchange
 from kactors.studies.switches import SUSPECTS
-from kactors.studies.words import all_of, rate, sentences, times
+from kactors.studies.words import NO_INTERVAL, NOISE, all_of, rate, sentences, share, times
+from protocols.measurement import Interval
 
 QUESTION = " Why does SPF gain less on 80 CPUs than on 16?"
 CURVE_HEADERS = ("machine", "CPUs", "BASE, records/s", "SPF, records/s", "gain")
 FREED_HEADERS = ("machine", "CPUs", "made free", "BASE, records/s", "SPF, records/s", "gain", "part of the gain")
+FREED_HEADING = (
+    " Each suspect made free in turn; part of the gain: of its logarithm, what goes with the suspect;"
+    f" {NOISE}: it may be nothing:"
+)
+NO_GAIN, NOT_TOLD = "too small a gain", "cannot be told"
 WORTH: Final = 0.005
 """A kind of time below this share on all machines has no column."""
 TOLD: Final = 2
@@ -33,7 +39,7 @@ def scaling_text(answer: Scaling) -> str:
             table(CURVE_HEADERS, [_curve_row(point) for point in answer.curves], indent=" "),
             [" Where the CPUs' time goes, %:"],
             _times(answer.whole),
-            [" Each suspect made free in turn; part of the gain: of its logarithm, what goes with the suspect:"],
+            [FREED_HEADING],
             table(FREED_HEADERS, list(_freed_rows(answer)), left=1, indent=" "),
             sentences(f"{switch.name}: {switch.off}." for switch in SUSPECTS),
             picture("gain of SPF over BASE, times", _curves(answer.curves), x="CPUs"),
@@ -57,7 +63,7 @@ def _answers(answer: Scaling) -> Iterator[str]:
         yield from _suspects(point, [freed for freed in answer.freed if freed.point.machine == point.machine])
     for point in answer.whole:
         yield (
-            f"On {_where(point)} the CPUs spend their time on {_most(point.base_time)} under BASE, on"
+            f"On {_where(point)} the CPUs' time goes into {_most(point.base_time)} under BASE, into"
             f" {_most(point.spf_time)} under SPF."
         )
     if answer.inexact:
@@ -78,22 +84,24 @@ def _machine_or_cpus(answer: Scaling) -> Iterator[str]:
     exchanged = [found.get(place) for place in ((one.machine, other.cpus), (other.machine, one.cpus))]
     if None in exchanged:
         return
-    told = [f"{times(point.gain)} on {_where(point)}" for point in exchanged if point is not None]
-    machine, cpus = (f"{100 * part:.0f} %" for part in parts_of(one, other, *[p for p in exchanged if p is not None]))
-    yield (
-        f"With their sizes exchanged it gains {all_of(told)}: {machine} of the difference is the machine's doing, and"
-        f" {cpus} that of the number of CPUs (of the logarithm)."
+    resized = [point for point in exchanged if point is not None]
+    told = [f"{times(point.gain)} on {_where(point)}" for point in resized]
+    whose = _whose(exchange(one.gain, other.gain, *(point.gain for point in resized)))
+    yield f"With their sizes exchanged it gains {all_of(told)}: {whose}."
+
+
+def _whose(found: Exchange | None) -> str:
+    if found is None or says_nothing(found.machine):
+        return "what of the difference is the machine's doing, and what that of the number of CPUs, cannot be told"
+    return (
+        f"{share(found.machine)} of the difference is the machine's doing, and {share(found.cpus)} that of the number"
+        " of CPUs (of the logarithm)"
     )
 
 
-def parts_of(one: Point, other: Point, one_resized: Point, other_resized: Point) -> tuple[float, float]:
-    """Return the parts of the machine and of the size in the difference of two gains, the mean of both orders."""
-    first, last, resized, last_resized = (
-        math.log(point.gain.mean) for point in (one, other, one_resized, other_resized)
-    )
-    whole = first - last
-    machine = ((first - last_resized) + (resized - last)) / 2
-    return (machine / whole, 1 - machine / whole) if whole else (0.0, 0.0)
+def says_nothing(part: Interval) -> bool:
+    """Return whether an interval leaves open whether it is nothing or all."""
+    return part.holds(0.0) and part.holds(1.0)
 
 
 def _suspects(point: Point, freed: Sequence[Freed]) -> Iterator[str]:
@@ -113,9 +121,9 @@ def _gain(freed: Freed) -> float:
     return freed.point.gain.mean
 
 
-def _most(shares: dict[str, float]) -> str:
-    most = sorted(shares.items(), key=lambda item: item[1], reverse=True)[:TOLD]
-    return all_of([f"{_kind(kind)} ({100 * share:.0f} %)" for kind, share in most])
+def _most(shares: dict[str, Interval]) -> str:
+    most = sorted(shares.items(), key=lambda item: item[1].mean, reverse=True)[:TOLD]
+    return all_of([f"{_kind(kind)}, {share(part)}," for kind, part in most])
 
 
 def _kind(name: str) -> str:
@@ -135,9 +143,9 @@ def _times(points: Sequence[Point]) -> list[str]:
         for point in points
         for policy, shares in (("BASE", point.base_time), ("SPF", point.spf_time))
     ]
-    kinds = [kind for kind in rows[0][2] if any(shares[kind] >= WORTH for _, _, shares in rows)]
+    kinds = [kind for kind in rows[0][2] if any(shares[kind].mean >= WORTH for _, _, shares in rows)]
     cells = [
-        [point.machine, str(point.cpus), policy, *(f"{100 * shares[kind]:.1f}" for kind in kinds)]
+        [point.machine, str(point.cpus), policy, *(_percent(shares[kind]) for kind in kinds)]
         for point, policy, shares in rows
     ]
     return table(("machine", "CPUs", "policy", *map(_kind, kinds)), cells, left=1, indent=" ")
@@ -148,9 +156,23 @@ def _freed_rows(answer: Scaling) -> Iterator[list[str]]:
         yield [*_place(point), "(nothing)", rate(point.base), rate(point.spf), times(point.gain), ""]
         for each in answer.freed:
             if each.point.machine == point.machine:
-                share = "-" if each.share is None else f"{100 * each.share:+.0f} %"
                 figures = [rate(each.point.base), rate(each.point.spf), times(each.point.gain)]
-                yield [*_place(point), each.suspect, *figures, share]
+                yield [*_place(point), each.suspect, *figures, _part(each.share)]
+
+
+def _part(of_gain: Interval | None) -> str:
+    if of_gain is None:
+        return NO_GAIN
+    low, mean, high = (f"{100 * each:+.0f}" for each in (of_gain.low, of_gain.mean, of_gain.high))
+    ends = f"({low} to {high})" if math.isfinite(of_gain.half_width) else NO_INTERVAL
+    if says_nothing(of_gain):
+        return f"{NOT_TOLD} {ends}"
+    return f"{NOISE + ' ' if of_gain.holds(0.0) else ''}{mean} % {ends}"
+
+
+def _percent(part: Interval) -> str:
+    reach = f" ±{100 * part.half_width:.1f}" if math.isfinite(part.half_width) else f" {NO_INTERVAL}"
+    return f"{100 * part.mean:.1f}{reach}"
 
 
 def _place(point: Point) -> list[str]:

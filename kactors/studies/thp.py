@@ -51,7 +51,7 @@ class MarkerGain(Record):
         workload, machine, cpus: what ran on what.
         unit: what a rate counts.
         never, speculative: units a second without and with it.
-        gain: the ratio, compared in pairs.
+        gain: the ratio of these.
         classic_never, classic_speculative: share of the faults that took the classic path, 0 to 1.
     """
 

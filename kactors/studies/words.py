@@ -11,6 +11,8 @@ from protocols.measurement import Interval
 
 WIDTH = 110
 NO_INTERVAL = "(no interval)"
+NOISE = "~"
+"""Before a figure whose interval holds the value of no effect: it may be chance."""
 
 
 def rate(interval: Interval) -> str:

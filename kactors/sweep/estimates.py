@@ -39,13 +39,15 @@ def estimate(runs: Sequence[Measurement], base: Sequence[Measurement] | None = N
 def gain(others: Sequence[Measurement], bases: Sequence[Measurement]) -> Interval:
     """Return the interval of the ratio of two policies' rates.
 
-    Of several seeds: the pairs' ratios. Of one run each: the ratio of the two means, whose correlation is that of
-    batches at the same time after the start. Two policies on one seed meet the same draws, though not for long: locks
-    are taken in another order after a few faults. So the correlation is measured, and not taken for granted.
+    Of several seeds: the pairs' ratios. Of one run each: the ratio of the two means as if they were independent, or
+    wider. Two policies on one seed meet the same draws, though not for long: locks are taken in another order after a
+    few faults. That two series rise and fall together says little of their means, for both may drift as one through a
+    mode that neither leaves; so a correlation that is measured within one pair of runs may widen the interval, and what
+    common random numbers bring takes several pairs.
     """
     if len(others) == 1:
         other, base = others[0], bases[0]
-        return ratio(other.rate, base.rate, correlation=correlation(other, base))
+        return ratio(other.rate, base.rate, correlation=min(correlation(other, base), 0.0))
     one, two = ([run.rate.mean for run in runs] for runs in (others, bases))
     if min(*one, *two) <= 0:
         return ratio(_over(others, lambda run: run.rate), _over(bases, lambda run: run.rate))

@@ -10,12 +10,15 @@ from kactors.statistics import (
     batch_means,
     fieller,
     lag1,
+    logarithm,
     mean_interval,
     mser5,
     paired_difference,
     paired_ratio,
     quantile_interval,
+    quotient,
     ratio,
+    rest_of,
     von_neumann,
     wilson,
 )
@@ -124,6 +127,34 @@ def test_intervals_of_a_ratio_hold_it_as_often_as_they_say():
         return ratio(mean_interval(generator.normal(30, 3, 15)), mean_interval(generator.normal(10, 1, 25)))
 
     assert 365 <= coverage(apart, 3.0) <= 395
+
+
+def test_a_quotient_of_two_estimates_of_any_sign_holds_it_as_often_as_it_says():
+    def trial(generator):
+        top, bottom = generator.normal(-0.2, 0.4, 16), generator.normal(2, 1, 24)
+        return quotient(mean_interval(top), mean_interval(bottom))
+
+    assert 360 <= coverage(trial, -0.1) <= 395
+
+
+def test_a_quotient_knows_what_its_two_sides_have_in_common():
+    def trial(generator, covariance):
+        own, common = generator.normal(1, 1, 20), generator.normal(3, 1, 20)
+        part, whole, of_both = (mean_interval(samples) for samples in (common, own + common, common))
+        return quotient(part, whole, covariance=of_both.half_width**2 if covariance else 0.0)
+
+    assert 365 <= coverage(lambda generator: trial(generator, True), 0.75) <= 395
+    one, other = trial(np.random.default_rng(1), True), trial(np.random.default_rng(1), False)
+    assert one.half_width < other.half_width
+
+
+def test_nothing_is_known_of_a_quotient_by_what_may_be_zero_or_of_the_logarithm_of_that():
+    vague, sure = mean_interval([-1.0, 2.0, 1.0]), mean_interval([1.0, 1.1, 0.9])
+    assert quotient(sure, vague).half_width == logarithm(vague).half_width == math.inf
+    assert quotient(sure, mean_interval([1.0])).half_width == math.inf
+    assert logarithm(sure).mean == pytest.approx(0)
+    assert rest_of(sure).mean == pytest.approx(0)
+    assert (rest_of(sure).low, rest_of(sure).high) == (1 - sure.high, 1 - sure.low)
 
 
 def test_fiellers_interval_is_infinite_where_the_base_may_be_zero():
