@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from kactors.studies.effort import Effort
@@ -21,6 +22,14 @@ TINY: Final = 1e-9
 """Stands for nothing at all, which has no logarithm."""
 MAIL_WITHIN, EBIZZY_WITHIN, FAULTS_WITHIN = 0.15, 0.25, 0.15
 """How far off a figure may be, as a share: the mail's tables, ebizzy and page_fault1 on the recorded machine."""
+
+
+class Verdict(StrEnum):
+    """What an interval says of a figure that may be so far off."""
+
+    NEAR = "near enough"
+    OFF = "too far off"
+    OPEN = "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -65,9 +74,14 @@ class Match(Record):
         return self.simulated.mean / self.published - 1
 
     @property
-    def near(self) -> bool:
-        """Ours is near enough."""
-        return abs(self.error) <= self.within
+    def verdict(self) -> Verdict:
+        """Whether ours is near enough: what all of its interval says."""
+        nearest, farthest = self.published * (1 - self.within), self.published * (1 + self.within)
+        if nearest <= self.simulated.low and self.simulated.high <= farthest:
+            return Verdict.NEAR
+        if self.simulated.low <= farthest and nearest <= self.simulated.high:
+            return Verdict.OPEN
+        return Verdict.OFF
 
 
 class Fidelity(Record):

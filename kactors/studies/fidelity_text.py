@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kactors.report.units import count
-from kactors.studies.fidelity import NOTHING, Fidelity, Match
+from kactors.studies.fidelity import NOTHING, Fidelity, Match, Verdict
 from kactors.studies.switches import MECHANISMS, Switch
 from kactors.studies.words import all_of
 
@@ -13,6 +13,8 @@ NOTICEABLE = 1.05
 """By so much the typical factor must grow for a mechanism to count as one that carries the match."""
 COMMAND = "python -m benchmarks.fidelity"
 LIMITED = "A run that takes more deliveries for that precision than it may ends before."
+MARKS = {Verdict.NEAR: "{}", Verdict.OFF: "**{}**", Verdict.OPEN: "{} ?"}
+"""How a figure is written, by what its interval says."""
 FINE = 100
 """Below this a figure has two decimals."""
 
@@ -42,17 +44,16 @@ def _errors(answer: Fidelity, switches: Sequence[Switch]) -> Iterator[str]:
 
 
 def _cell(match: Match) -> str:
-    text = f"{_figure(match.simulated.mean)} ({100 * match.error:+.0f} %)"
-    return text if match.near else f"**{text}**"
+    return MARKS[match.verdict].format(f"{_figure(match.simulated.mean)} ({100 * match.error:+.0f} %)")
 
 
 def _sums(answer: Fidelity, switches: Sequence[Switch]) -> Iterator[str]:
-    yield _row(["switched off", "near enough", "typical factor", "what is off"])
-    yield _row(["---", "---:", "---:", "---"])
+    yield _row(["switched off", *Verdict, "typical factor", "what is off"])
+    yield _row(["---", *("---:" for _ in Verdict), "---:", "---"])
     for switch in (NOTHING, *switches):
         matches = answer.without(switch.name)
-        near = f"{sum(match.near for match in matches)} of {len(matches)}"
-        yield _row([switch.name, near, f"{answer.typical_error(switch.name):.2f}", switch.off])
+        sums = [str(sum(match.verdict is verdict for match in matches)) for verdict in Verdict]
+        yield _row([switch.name, *sums, f"{answer.typical_error(switch.name):.2f}", switch.off])
 
 
 def _conclusions(answer: Fidelity, switches: Sequence[Switch]) -> Iterator[str]:

@@ -25,7 +25,9 @@ POLICIES: Final = ("classic", "spf-v9")
 SAME_ADDRESS, EBIZZY = "same-address", "ebizzy"
 AT_ONCE: Final = "same-address, all at once"
 SLOW_CLEAR_NS: Final = 5_000_000
-"""Slower than the queue of a thousand look-ups, so that all CPUs hold a page before the first one maps its own."""
+"""No machine's: slower than the queue of a thousand look-ups, so that all CPUs hold a page before the first one maps
+its own. It stands for what may keep a fault between its allocation and its PTE lock: reclaim, preemption, a stolen
+vCPU."""
 EBIZZY_NS: Final = 5_000_000
 """ebizzy's peaks are those of so much virtual time."""
 WAIT, CLASSIC = OnLimit.WAIT, OnLimit.CLASSIC
@@ -40,6 +42,7 @@ class Peak(Record):
     Attributes:
         case: what ran.
         machine, page_bytes, cpus, threads, policy: on what, under what.
+        clear_ns: what clearing a page takes.
         cap: speculations that may be in flight; None: any number.
         on_limit: what one does that is beyond it.
         scope: what the cap counts.
@@ -53,6 +56,7 @@ class Peak(Record):
     cpus: int
     threads: int
     policy: str
+    clear_ns: int
     cap: int | None
     on_limit: str
     scope: str
@@ -231,13 +235,15 @@ def cost_scenarios(seed: int, machine: str, cpus: int) -> list[Scenario]:
 def tell_peak(run: Run, result: Result) -> Peak:
     """Return what a run came to."""
     pages, bounds = result.transient, run.scenario.bounds
+    machine = load_machine(result.machine, costs=run.scenario.costs)
     return Peak(
         case=run.case,
         machine=result.machine,
-        page_bytes=load_machine(result.machine).page_size,
+        page_bytes=machine.page_size,
         cpus=result.cpus,
         threads=result.threads,
         policy=result.policy,
+        clear_ns=machine.clear_page_ns,
         cap=bounds.spf_inflight_max,
         on_limit=bounds.on_limit,
         scope=bounds.spf_inflight_scope,

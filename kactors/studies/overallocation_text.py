@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from kactors.report.picture import picture
 from kactors.report.search_report import page
 from kactors.report.tables import table
-from kactors.report.units import count, size
+from kactors.report.units import count, duration, size
 from kactors.studies.overallocation import (
     AT_ONCE,
     CLASSIC,
     EBIZZY,
     SAME_ADDRESS,
+    SLOW_CLEAR_NS,
     WAIT,
     CapCost,
     Overallocation,
@@ -22,6 +23,11 @@ from kactors.studies.overallocation import (
 from kactors.studies.words import all_of, rate, sentences, share
 
 QUESTION = " How many pages can concurrent faults allocate too many, and what would a bound cost?"
+SLOW = duration(SLOW_CLEAR_NS)
+PEAK_HEADING = (
+    " Transient pages (allocated, not yet mapped) at most, two threads a CPU, no bound"
+    f" (all at once: clearing takes {SLOW}):"
+)
 PEAK_HEADERS = (
     *("case", "page", "CPUs", "threads - 1", "CPUs - 1"),
     *("classic: address", "in all", "wasted", "spf-v9: address", "in all", "wasted", "most memory"),
@@ -50,13 +56,13 @@ def overallocation_text(answer: Overallocation) -> str:
         [
             [QUESTION],
             sentences(_answers(answer)),
-            [" Transient pages (allocated, not yet mapped) at most, two threads a CPU, no bound:"],
+            [PEAK_HEADING],
             table(PEAK_HEADERS, list(_peak_rows(answer.peaks)), indent=" "),
             [" One address with a bound on the speculations of an address (wait / classic):"],
             _capped_table(answer.capped),
             [" ebizzy under spf-v9 with a bound; cost: part of the throughput without:"],
             table(COST_HEADERS, list(_cost_rows(answer.costs)), left=1, indent=" "),
-            [" One address, all at once, with little memory (a MiB of it page cache):"],
+            [f" One address, all at once (clearing takes {SLOW}), with little memory (a MiB of it page cache):"],
             table(PRESSURE_HEADERS, list(_pressure_rows(answer.pressure)), left=3, indent=" "),
             picture("pages at most in flight, spf-v9", _curves(answer.peaks), x="CPUs", log_y=True),
         ]
@@ -92,16 +98,23 @@ def _one_address(peaks: Sequence[Peak]) -> str:
 
 
 def _worst(peaks: Sequence[Peak]) -> str:
+    """Say what the worst case is, that it is made, and what comes of it."""
     rows = [peak for peak in peaks if peak.case == AT_ONCE]
+    usual = {peak.machine: peak.clear_ns for peak in peaks if peak.case == SAME_ADDRESS}
+    told = all_of([f"{duration(clear_ns)} on {machine}" for machine, clear_ns in usual.items()])
+    made = (
+        f"The worst case is made on purpose: clearing a page takes {duration(rows[0].clear_ns)} ({told}), which"
+        " outlasts that queue, as reclaim, preemption or a stolen vCPU may in the same place."
+    )
     met = [peak for peak in rows if peak.peak_address == peak.cpus]
     if len(met) == len(rows):
         return (
-            "Where clearing outlasts that queue they all meet: a page a CPU, all but one of them too many. CPUs - 1 is"
-            " the bound then, under either policy (the classic path allocates before it takes the PTE lock as well);"
-            " a thread that is not on a CPU holds no page here."
+            f"{made} Then they all meet: a page a CPU, all but one of them too many. CPUs - 1 is the bound then, under"
+            " either policy (the classic path allocates before it takes the PTE lock as well); a thread that is not on"
+            " a CPU holds no page here."
         )
     worst = max(rows, key=lambda peak: peak.peak_address / peak.cpus)
-    return f"Where clearing outlasts that queue, {worst.peak_address} of {worst.cpus} CPUs hold a page at one moment."
+    return f"{made} Then {worst.peak_address} of {worst.cpus} CPUs hold a page at one moment."
 
 
 def _usual(peaks: Sequence[Peak]) -> str:
