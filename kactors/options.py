@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.expected import should_be, shown
 
 
 class Options(BaseModel):
@@ -32,4 +33,7 @@ class Options(BaseModel):
                 near = difflib.get_close_matches(key, cls.model_fields, n=1)
                 known = f"did you mean {near[0]}?" if near else f"it has {', '.join(cls.model_fields) or 'none'}"
                 raise UsageError(f"{owner} has no option {key}; {known}") from None
-            raise UsageError(f"{owner}: {key} = {first.get('input')!r}: {first['msg']}") from None
+            if first["type"] == "missing":
+                raise UsageError(f"{owner} needs the option {key}") from None
+            where = f"{owner}: {key} = {shown(first.get('input'))}" if key else owner
+            raise UsageError(f"{where}: {should_be(cls, first)}") from None

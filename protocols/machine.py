@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Positive = Annotated[int, Field(ge=1)]
-Cost = Annotated[int, Field(ge=0)]
+CPUS_MAX = 4096
+Cost = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""Up to a second: no CPU spends that on one operation of the kernel without its watchdogs."""
 Percent = Annotated[int, Field(ge=0, le=100)]
+Batch = Annotated[int, Field(ge=1, le=1 << 20)]
+"""How many pages something is done for at once."""
 Flag = Annotated[bool, Field(strict=False)]
 """True or false; 1 or 0 where a scenario replaces it, whose values are numbers."""
 Placement = Literal["adjacent", "cores", "sockets"]
@@ -27,18 +30,20 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    cpus: Annotated[int, Field(ge=1, le=4096)]
+    cpus: Annotated[int, Field(ge=1, le=CPUS_MAX)]
     page_size: Literal[4096, 16384, 65536]
     tlb: Literal["ipi", "tlbie"]
     pmd_pages: Literal[256, 512]
     """Pages that one page table maps: 512 on x86, 256 on POWER8 with 64 KiB pages."""
 
-    cpus_per_core: Positive
-    smt_slowdown_percent: Cost
-    """How much longer a CPU computes for each other CPU of its core that runs threads; 0: they do not disturb it."""
-    cores_per_cache: Positive
+    cpus_per_core: Annotated[int, Field(ge=1, le=8)]
+    """As many as POWER8 and its successors have; no processor has more."""
+    smt_slowdown_percent: Percent
+    """How much longer a CPU computes for each other CPU of its core that runs threads; 0: they do not disturb it; 100:
+    the CPUs of a core do together what one does alone."""
+    cores_per_cache: Annotated[int, Field(ge=1, le=CPUS_MAX)]
     """Cores that share a last-level cache."""
-    caches_per_socket: Positive
+    caches_per_socket: Annotated[int, Field(ge=1, le=CPUS_MAX)]
     placement: Placement
     """On which CPUs the first threads live, unless the workload says otherwise."""
 
@@ -47,7 +52,8 @@ class Machine(BaseModel):
     line_socket_ns: Cost
     line_remote_ns: Cost
     atomic_ns: Cost
-    jitter_percent: Percent
+    jitter_percent: Annotated[int, Field(ge=0, le=99)]
+    """How far a duration may lie from its cost; at 100 it could be none."""
 
     fault_entry_ns: Cost
     fault_exit_ns: Cost
@@ -67,7 +73,7 @@ class Machine(BaseModel):
     clear_huge_ns: Cost
     copy_huge_ns: Cost
     copy_page_ns: Cost
-    memory_bandwidth_gbs: Cost
+    memory_bandwidth_gbs: Annotated[int, Field(ge=0, le=10_000)]
     """What all CPUs of a socket can clear and copy together; 0: as much as they like."""
 
     pipe_ns: Cost
@@ -80,7 +86,7 @@ class Machine(BaseModel):
     """What page_mkwrite computes where the file system has it."""
     page_dirty_ns: Cost
     """Section under a file's i_pages lock that accounts a page as dirty."""
-    fault_around_bytes: Positive
+    fault_around_bytes: Annotated[int, Field(ge=1, le=1 << 30)]
     """What a read fault of a file maps beside its page, if it is in the page cache."""
     fault_around_page_ns: Cost
 
@@ -89,13 +95,13 @@ class Machine(BaseModel):
     scan_pte_ns: Cost
     """What khugepaged spends on a PTE each time that it looks through a page table."""
 
-    mmu_gather_pages: Positive
+    mmu_gather_pages: Batch
     """Pages that munmap collects before it must flush under the PTE lock."""
 
     irq_toggle_ns: Cost
     tlb_flush_page_ns: Cost
     tlb_flush_full_ns: Cost
-    tlb_flush_ceiling_pages: Positive
+    tlb_flush_ceiling_pages: Batch
     tlbie_ns: Cost
     lazy_tlb: Literal["keep", "leave", "skip"]
     """An idle CPU keeps the mm until its first needless IPI (4.14 to 4.19 without PCID), leaves mm_cpumask at once (the
@@ -112,7 +118,7 @@ class Machine(BaseModel):
 
     switch_ns: Cost
     wake_ns: Cost
-    slice_ns: Positive
+    slice_ns: Annotated[int, Field(ge=1_000, le=1_000_000_000)]
     tick_ns: Cost
     """Period of the timer tick, at which the end of a slice is noticed; 0: at once."""
     rwsem_spins: Flag
@@ -127,8 +133,8 @@ class Machine(BaseModel):
     """A reader takes a free lock past the sleeping queue (5.11 and later)."""
 
     pcp_ns: Cost
-    pcp_batch: Positive
-    pcp_high: Positive
+    pcp_batch: Batch
+    pcp_high: Batch
     zone_lock_ns: Cost
     zone_page_ns: Cost
     reclaim_page_ns: Cost
@@ -138,13 +144,14 @@ class Machine(BaseModel):
     lru_lock_ns: Cost
     lru_page_ns: Cost
     """A section under the lru_lock of a node, and what each page adds after another CPU's; 0: nobody's bottleneck."""
-    cold_percent: Cost
+    cold_percent: Annotated[int, Field(ge=0, le=1_000)]
     """How much longer kernel code takes whose code and data have left the caches."""
     cold_after_ns: Cost
     """User code that ran longer than this, or a switch, has taken the caches."""
 
-    memory_mib: Positive
-    page_cache_mib: Cost
+    memory_mib: Annotated[int, Field(ge=1, le=64 << 20)]
+    """Up to 64 TiB, what an x86 CPU's 46 bits address."""
+    page_cache_mib: Annotated[int, Field(ge=0, le=16 << 10)]
     """Clean page cache: what reclaim can turn into free memory."""
 
     @cached_property

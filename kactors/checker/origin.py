@@ -26,7 +26,7 @@ from protocols.tracepoints import TlbFlush
 
 CPUS_MAX = 16
 SET_UP_DELIVERIES_MAX = 20_000
-UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {"slice_ns": 1, "jitter_percent": 0}
+UNTIMED = {name: 0 for name in Machine.model_fields if name.endswith("_ns")} | {"slice_ns": 1_000, "jitter_percent": 0}
 MEMORY_MIB = 8
 LAST_VPN = 1 << 36
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from kactors.cli.commands import main
+from kactors.cli.program import Words
 from kactors.cli.studying import answer, study_options
+from kactors.engine.errors import UsageError
 
 if TYPE_CHECKING:
     from kactors.studies.effort import Effort
 
 
-@main.group()
-def ask() -> None:
+class Questions(Words):
+    """The commands are questions."""
+
+    what = "question"
+
+
+@main.group(cls=Questions, invoke_without_command=True, subcommand_metavar="QUESTION [OPTIONS]")
+@click.pass_context
+def ask(ctx: click.Context) -> None:
     """Answer one of the review mail's questions: a short text, its figures, a picture."""
+    if ctx.invoked_subcommand is None:
+        raise UsageError(f"name a question: kactors ask {' or '.join(ask.list_commands(ctx))}")
 
 
 @ask.command()

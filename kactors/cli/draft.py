@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.expected import should_be
 from protocols.scenario import Scenario
 
 Place = tuple[str, ...]
@@ -115,7 +116,7 @@ class Draft:
             return f"{blame}: there is no key {key}{instead(key, _keys(outer))}"
         if place[0] in OWNERS and len(place) > 1:
             return f"{blame}: {OWNERS[place[0]]} option should be true, false, a whole number or text"
-        return f"{blame}: {first['msg'].replace('Input should', 'should')}"
+        return f"{blame}: {should_be(Scenario, first)}"
 
     def _explain_type(self) -> str:
         """Find the value that JSON has no form for: TOML's dates and times."""

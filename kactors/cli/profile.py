@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @main.command()
 @click.argument("name", metavar="MACHINE")
-@click.option("--diff", "other", metavar="MACHINE", help="Only what differs from this machine.")
+@click.option("--diff", "other", metavar="MACHINE", help="Only what changes on the way from MACHINE to this one.")
 @click.option(
     "--sensitivity",
     is_flag=True,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 
+from kactors.cli.draft import instead
+from kactors.engine.errors import UsageError
 from kactors.report.exits import USAGE, complain, exit_codes
 
 CLICK_OWN = (click.ClickException, click.exceptions.Exit, click.Abort)
@@ -15,7 +17,22 @@ CLICK_OWN = (click.ClickException, click.exceptions.Exit, click.Abort)
 HINT = "; to see where, run it again as kactors --traceback ..."
 
 
-class Program(click.Group):
+class Words(click.Group):
+    """A group of commands; a misspelt one is told with those that there are."""
+
+    what: ClassVar[str] = "command"
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            raise UsageError(f"there is no {self.what} {args[0]}{instead(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+
+class Program(Words):
     """A group whose commands return an exit code."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:

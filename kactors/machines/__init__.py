@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.expected import should_be, shown
 from kactors.machines import page_size
+from kactors.machines.contradictions import contradictions
 from kactors.machines.entry import Entries, Entry
 from kactors.machines.generic import PREFIX
 from kactors.machines.profile_file import BASES, FOLDER, file_names, read_entries
@@ -37,15 +39,20 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, Opti
     Raises:
         UsageError: no such profile, key or value; the message names it.
     """
-    own = {key: entry.value for key, entry in _entries(name).items()}
+    entries = _entries(name)
+    own = {key: entry.value for key, entry in entries.items()}
     wanted = dict(costs or {})
     values = {**own, "name": Path(name).stem, **page_size.following(own, wanted), **wanted}
     if cpus is not None:
         values["cpus"] = cpus
     try:
-        return Machine.model_validate(values)
+        machine = Machine.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"machine {name}: {_first_problem(error)}") from None
+        raise UsageError(_first_problem(name, entries, wanted, error)) from None
+    replaced = {*wanted, *({"cpus"} if cpus is not None or _follows_from_n(entries) else ())}
+    for contradiction in contradictions(machine, replaced):
+        raise UsageError(f"machine {name}: {contradiction}")
+    return machine
 
 
 def profile(name: str) -> Entries:
@@ -64,21 +71,28 @@ def sources(name: str) -> dict[str, tuple[int | str, str]]:
     return {key: (entry.value, entry.told) for key, entry in profile(name).items()}
 
 
-def _first_problem(error: ValidationError) -> str:
+def _follows_from_n(entries: Entries) -> bool:
+    """Any number of CPUs is a ``generic:N``: the last core, cache and socket need not be full."""
+    return "cpus" in entries and entries["cpus"].file.startswith(PREFIX)
+
+
+def _first_problem(name: str, entries: Entries, wanted: Mapping[str, OptionValue], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Machine.model_fields, n=1)
-        return f"there is no parameter {key}" + (f"; did you mean {near[0]}?" if near else "")
+        return f"machine {name}: there is no parameter {key}" + (f"; did you mean {near[0]}?" if near else "")
     if first["type"] == "missing":
-        return f"{key} has no value, neither here nor in what it inherits"
-    return f"{key} = {first.get('input')!r}: {first['msg']}"
+        return f"machine {name}: {key} has no value, neither here nor in what it inherits"
+    if key in wanted:
+        where = f"machine {name}: machine.{key}"
+    else:
+        where = f"machine {entries[key].file if key in entries else name}: {key}"
+    return f"{where} = {shown(first.get('input'))}: {should_be(Machine, first)}"
 
 
 def _entries(name: str) -> Entries:
     if name.endswith(".toml"):
-        if not Path(name).is_file():
-            raise _no_such(name)
         return read_entries(name)
     return _own_entries(name)
 

@@ -41,6 +41,8 @@ def read_entries(name: str, heirs: tuple[str, ...] = ()) -> Entries:
         topology = generic_topology(name)
         return read_entries(GENERIC, (*heirs, name)) | topology
     found = _find(name)
+    if found is None and not heirs:
+        raise UsageError(f"--machine {name}: {_why_no_file(name)}")
     if found is None:
         raise UsageError(f"machine {heirs[-1] if heirs else name}: there is no machine, base or file {name} to inherit")
     table = _read_table(name, found)
@@ -56,6 +58,12 @@ def _find(name: str) -> Traversable | None:
     else:
         places = (folder.joinpath(f"{name}.toml") for folder in (FOLDER, BASES))
     return next((place for place in places if place.is_file()), None)
+
+
+def _why_no_file(name: str) -> str:
+    if Path(name).is_dir():
+        return "is a folder; name a TOML file"
+    return f"there is no file {name}" if Path(name).parent.is_dir() else f"there is no folder {Path(name).parent}"
 
 
 def _place(name: str) -> str:

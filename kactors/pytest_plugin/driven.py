@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kactors.engine.errors import UsageError
 from kactors.engine.event import Event, describe as in_a_line
 from kactors.engine.observer import Observer
+from kactors.expected import should_be
 from kactors.live import LiveMachine, LiveStats, Pause
 from kactors.pytest_plugin.failures import Failure, FindingFailure, Section
 from kactors.pytest_plugin.scenes import Described
@@ -156,7 +157,7 @@ class DrivenMachine:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"][2:])
-            raise UsageError(f"inject {kind}{f': {key}' if key else ''}: {first['msg']}") from None
+            raise UsageError(f"inject {kind}{f': {key}' if key else ''}: {should_be(Inject, first)}") from None
         return self._live.apply(command)
 
     def apply(self, command: Inject | SetBound | SetPolicy) -> Entry:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from kactors.engine.errors import UsageError
+from kactors.expected import should_be, shown
 from kactors.fault_policy import FaultPolicy
 from kactors.workloads import Program, Workload
 from kactors.workloads.program import Body
@@ -111,7 +112,7 @@ def _scenario(given: str | Path | Scenario | None, fields: Mapping[str, Any]) ->
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         where = f"{given}: " if isinstance(given, (str, Path)) else ""
-        raise UsageError(f"{where}{key} = {first['input']!r}: {first['msg']}") from None
+        raise UsageError(f"{where}{key} = {shown(first['input'])}: {should_be(Scenario, first)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

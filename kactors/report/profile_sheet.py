@@ -128,13 +128,17 @@ def sheet(name: str) -> str:
 
 
 def difference(name: str, other: str) -> str:
-    """Return the parameters in which two profiles differ, as text."""
+    """Return the parameters in which two profiles differ, as text: from the first to the other."""
     ours, theirs = profile(name), profile(other)
     rows = [_differing(key, ours[key], theirs[key]) for key in ours if ours[key].value != theirs[key].value]
     if not rows:
         return f"{name} and {other} have the same values\n"
+    differ = (
+        f"{len(rows)} of {len(ours)} parameters differ" if len(rows) != 1 else f"1 of {len(ours)} parameters differs"
+    )
+    direction = f"from {name} to {other}: {differ}; a change of x 2 means that {other} has twice {name}'s value"
     headers = ("parameter", name, other, "unit", "change", f"where {other}'s comes from")
-    return "\n".join(table(headers, rows, last_left=True)) + "\n"
+    return "\n".join([direction, "", *table(headers, rows, last_left=True)]) + "\n"
 
 
 def difference_data(name: str, other: str) -> dict[str, Any]:

@@ -93,12 +93,13 @@ def test_threads_that_wait_for_mmap_sem_end_after_they_got_it():
 
 @st.composite
 def shortages(draw):
+    batch, high = draw(st.sampled_from([(1, 6), (1, 186), (31, 186)]))
     costs = {
         "memory_mib": draw(st.sampled_from([1, 2])),
         "page_cache_mib": draw(st.sampled_from([0, 0, 1])),
         "slice_ns": draw(st.sampled_from([10_000, 3_000_000])),
-        "pcp_batch": draw(st.sampled_from([1, 31])),
-        "pcp_high": draw(st.sampled_from([6, 186])),
+        "pcp_batch": batch,
+        "pcp_high": high,
     }
     costs["memory_mib"] += costs["page_cache_mib"]
     bounds = Bounds(spf_inflight_max=draw(st.sampled_from([None, 1, 2])))

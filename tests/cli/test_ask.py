@@ -33,7 +33,8 @@ def test_as_json_the_answer_can_be_read_back(kactors):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("ask", "everything"), "No such command 'everything'"),
+        (("ask",), "name a question: kactors ask overallocation or scaling or thp"),
+        (("ask", "everything"), "there is no question everything; there are overallocation, scaling, thp"),
         (("ask", "thp", "--precision", "0"), "write a share above 0 and below 100 %, like 2% or 0.02"),
         (("ask", "thp", "--precision", "soon"), "'soon': write a share"),
         (("ask", "thp", "--seed", "x"), "'x' is not a valid integer"),

@@ -38,7 +38,9 @@ def test_a_users_own_file_and_a_generic_server_have_a_sheet(kactors, tmp_path):
 def test_what_is_no_machine_is_one_line(refused, tmp_path):
     assert refused("profile", "smal").startswith("--machine smal: no such machine; there are ")
     assert "generic:N is a number of CPUs" in refused("profile", "generic:x")
-    assert "no such machine" in refused("profile", "small", "--diff", "nowhere.toml")
+    assert (
+        refused("profile", "small", "--diff", "nowhere.toml") == "--machine nowhere.toml: there is no file nowhere.toml"
+    )
     own = tmp_path / "mine.toml"
     own.write_text('inherits = "small"\nwake_ns = { value = 7, source = "x", range = [8, 9] }', encoding="utf-8")
     assert refused("profile", own).endswith("mine.toml: wake_ns = 7 lies outside its range, 8 to 9")

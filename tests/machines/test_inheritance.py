@@ -22,11 +22,11 @@ def write(tmp_path, monkeypatch):
 
 
 def test_a_users_file_holds_only_what_differs(write):
-    name = write(mine='inherits = "x86-80"\ncpus = { value = 96, source = "own" }')
+    name = write(mine='inherits = "x86-80"\ncpus = { value = 120, source = "own" }')
     machine = load_machine(name)
-    assert (machine.name, machine.cpus) == ("mine", 96)
+    assert (machine.name, machine.cpus) == ("mine", 120)
     assert machine.model_dump(exclude={"name", "cpus"}) == load_machine("x86-80").model_dump(exclude={"name", "cpus"})
-    assert sources(name)["cpus"] == (96, "own")
+    assert sources(name)["cpus"] == (120, "own")
     assert (profile(name)["cpus"].file, profile(name)["wake_ns"].file) == ("mine.toml", "bare-metal")
 
 

@@ -54,9 +54,9 @@ def test_what_is_set_besides_stays():
     ("costs", "message"),
     [
         ({"page_size": 16384}, "machine.page_size = 16384: how many pages a page table maps then is not known"),
-        ({"page_size": 5000}, "page_size = 5000: Input should be 4096, 16384 or 65536"),
+        ({"page_size": 5000}, "page_size = 5000: should be 4096, 16384 or 65536"),
         ({"page_size": 65536, "pmd_pages": "abc"}, "pmd_pages = 'abc'"),
-        ({"page_size": 65537, "pmd_pages": 256}, "page_size = 65537: Input should be 4096, 16384 or 65536"),
+        ({"page_size": 65537, "pmd_pages": 256}, "page_size = 65537: should be 4096, 16384 or 65536"),
     ],
 )
 def test_what_cannot_be_derived_is_said_in_one_line(costs, message):

@@ -84,7 +84,7 @@ def test_cpus_and_costs_replace_the_profiles_values():
     [
         ({"name": "smal"}, "--machine smal: no such machine; there are "),
         ({"name": "x86"}, "--machine x86: x86 is no machine, but what machines inherit from"),
-        ({"name": "nowhere.toml"}, "--machine nowhere.toml: no such machine"),
+        ({"name": "nowhere.toml"}, "--machine nowhere.toml: there is no file nowhere.toml"),
         ({"name": "small", "costs": {"atomic": 1}}, "there is no parameter atomic; did you mean atomic_ns?"),
         ({"name": "small", "costs": {"zzz": 1}}, "there is no parameter zzz"),
         ({"name": "small", "costs": {"atomic_ns": -1}}, "atomic_ns = -1"),

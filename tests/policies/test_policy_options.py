@@ -25,9 +25,9 @@ MARKED = {"page_tables": "speculative", "pmd_marker": "collapsing"}
     ("policy", "options", "message"),
     [
         ("spf-v9", {"pmd_mark": "none"}, "spf-v9 has no option pmd_mark; did you mean pmd_marker?"),
-        ("spf-v9", {"pmd_marker": "huge"}, "spf-v9: pmd_marker = 'huge': Input should be 'none' or 'collapsing'"),
-        ("spf-v9", {"page_tables": True}, "spf-v9: page_tables = True: Input should be 'never' or 'speculative'"),
-        ("spf-v9", {"pte_lock": "try"}, "spf-v9: pte_lock = 'try': Input should be 'trylock' or 'spin'"),
+        ("spf-v9", {"pmd_marker": "huge"}, "spf-v9: pmd_marker = 'huge': should be 'none' or 'collapsing'"),
+        ("spf-v9", {"page_tables": True}, "spf-v9: page_tables = True: should be 'never' or 'speculative'"),
+        ("spf-v9", {"pte_lock": "try"}, "spf-v9: pte_lock = 'try': should be 'trylock' or 'spin'"),
         ("classic", {"pte_lock": "spin"}, "classic has no option pte_lock; it has none"),
         ("spf-v9-without-trylock", {"x": 1}, "spf-v9-without-trylock has no option x; it has pmd_marker"),
     ],

@@ -327,7 +327,7 @@ def test_a_vma_is_copied_where_it_is_not_locked():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vma_atomics": 2}, "spf-2021: vma_atomics = 2: Input should be 0 or 1"),
+        ({"vma_atomics": 2}, "spf-2021: vma_atomics = 2: should be 0 or 1"),
         ({"pmd_marker": "collapsing"}, "spf-2021 has no option pmd_marker; it has pte_lock"),
     ],
 )

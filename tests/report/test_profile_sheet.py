@@ -70,8 +70,13 @@ def test_the_distances_are_those_of_the_machine(name):
 
 def test_a_difference_shows_what_differs_and_nothing_else():
     ours, theirs = profile("x86-80"), profile("p8-80")
-    lines = sheets.difference("x86-80", "p8-80").splitlines()[1:]
+    direction, _, header, *lines = sheets.difference("x86-80", "p8-80").splitlines()
     differing = [key for key in ours if ours[key].value != theirs[key].value]
+    assert direction.startswith(
+        f"from x86-80 to p8-80: {len(differing)} of {len(ours)} parameters differ; a change of x 2 "
+    )
+    assert direction.endswith("means that p8-80 has twice x86-80's value")
+    assert header.split()[:5] == ["parameter", "x86-80", "p8-80", "unit", "change"]
     assert [line.split()[0] for line in lines] == differing
     line = next(line for line in lines if line.startswith("  clear_page_ns"))
     one, other = ours["clear_page_ns"].value, theirs["clear_page_ns"].value
