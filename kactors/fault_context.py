@@ -334,11 +334,13 @@ class FaultContext(VmaContext):
         return answer.value if type(answer) is PteLocked else None
 
     def set_pte(self, table: int, address: int, pfn: int, *, write: bool) -> None:
-        """A11, C13: rmap and LRU, then write the entry; only under the PTE lock."""
+        """A11, C13: rmap and LRU, write the entry, then update_mmu_cache; only under the PTE lock."""
         self.spend(self.machine.rmap_lru_ns)
         self.say(
             self.ptl(table), SetPte(index=self.pte_index(address), value=mk_pte(pfn, write=write)), self.current.tag
         )
+        # The hash MMU would fault once more on what it does not find, so the kernel inserts the entry at once.
+        self.spend(self.machine.hpte_insert_ns)
 
     def clear_pte(self, table: int, address: int) -> None:
         """Make an entry none again; only under the PTE lock, and a flush must follow."""

@@ -64,7 +64,8 @@ class Machine(BaseModel):
     detach_ns: Cost
     """munmap's work for the tree and the accounting, under mmap_sem held for writing, besides the tree's changes."""
     unmap_ns: Cost
-    """What munmap does besides page tables and flushes after that: under mmap_sem held for reading since 4.20."""
+    """What munmap does once PTEs are cleared, besides page tables and flushes: under mmap_sem held for reading since
+    4.20."""
     protect_ns: Cost
     """What mprotect and MADV_HUGEPAGE do for each area besides the tree's changes and the page tables."""
     rmap_lru_ns: Cost
@@ -103,6 +104,8 @@ class Machine(BaseModel):
     tlb_flush_full_ns: Cost
     tlb_flush_ceiling_pages: Batch
     tlbie_ns: Cost
+    hpte_insert_ns: Cost
+    """Putting a PTE that a fault has set into the hash table, before the PTE lock is dropped (hash_preload)."""
     lazy_tlb: Literal["keep", "leave", "skip"]
     """An idle CPU keeps the mm until its first needless IPI (4.14 to 4.19 without PCID), leaves mm_cpumask at once (the
     same with PCID), or stays there and is skipped unless page tables go (4.20 and later)."""

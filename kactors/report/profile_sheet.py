@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "memory": ("page_size", "pmd_", "clear_", "copy_", "memory_"),
     "page cache": ("page_cache_", "page_mkwrite_", "page_dirty_", "fault_around_"),
-    "TLB and IPIs": ("tlb", "lazy_tlb", "mmu_", "irq_", "ipi_"),
+    "TLB and IPIs": ("tlb", "hpte_", "lazy_tlb", "mmu_", "irq_", "ipi_"),
     "idle and scheduling": ("idle_", "switch_", "wake_", "slice_", "tick_"),
     "rwsem": ("rwsem_",),
     "allocator": ("pcp_", "zone_", "lru_", "reclaim_"),

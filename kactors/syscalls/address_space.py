@@ -99,8 +99,9 @@ async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int
 
 async def _unmap_region(cpu: Cpu, policy: FaultPolicy, vmas: tuple[VmaSnapshot, ...], start: int, end: int) -> None:
     """unmap_region: take the pages and tables out of what was detached, free them and the VMAs."""
-    cpu.work(cpu.machine.unmap_ns)
     gather = await unmap_vmas(cpu, policy, vmas, start, end)
+    # anon_vmas are unlinked, areas counted out and freed: all of that after the page tables are cleared.
+    cpu.work(cpu.machine.unmap_ns)
     await detach_tables(cpu, start, end, gather)
     await finish_unmap(cpu, policy, start, end, gather)
     if cpu.engine.listens(RangeUnmapped):

@@ -5,7 +5,7 @@ import pytest
 from kactors.kernel.accounting import Spent
 from kactors.kernel.rwsem import SPIN_NS_PER_READER
 from protocols.mmap_sem import SpinningTooLong
-from protocols.tracepoints import FaultDone, MmapSemHold, MmapSemWait, SyscallDone
+from protocols.tracepoints import FaultDone, MmapSemHold, MmapSemWait, PagesUnmapped, SyscallDone
 from tests.accounting import assert_settled
 from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, spent
 
@@ -121,6 +121,20 @@ def test_munmap_detaches_under_the_write_lock_and_does_the_rest_after_its_downgr
     (hold, duration), (longer_hold, longer) = (held(policy, {cost: ns}, unmap) for ns in (0, MS))
     assert longer - duration == MS
     assert longer_hold - hold == (MS if under_write_lock else 0)
+
+
+@pytest.mark.parametrize("policy", ["classic", "per-vma"])
+def test_munmap_clears_the_page_tables_before_it_frees_areas_and_tables(policy):
+    """So what keeps the PTE lock busy comes early in it."""
+
+    def cleared_at_ns(unmap_ns):
+        heard = Heard(PagesUnmapped)
+        costs = {"unmap_ns": unmap_ns}
+        played(unmap, set_up=with_history, policy=policy, costs=costs, observers=[heard])
+        return [at_ns for at_ns, _, _ in heard.all]
+
+    assert len(cleared_at_ns(0)) == 1
+    assert cleared_at_ns(0) == cleared_at_ns(MS)
 
 
 def test_an_munmap_of_nothing_has_nothing_to_work_on():

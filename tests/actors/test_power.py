@@ -116,3 +116,24 @@ def test_a_speculation_beside_a_munmap_meets_the_pte_lock_where_pages_are_flushe
     assert done.path == ("classic" if under_the_lock else "spf")
     assert (done.duration > MS) == under_the_lock, "the classic path waits for the end of the munmap"
     assert_settled(machine)
+
+
+@pytest.mark.parametrize(("policy", "waits_at"), [("classic", "lock"), ("spf-v9", "trylock")])
+def test_the_hash_entry_of_a_fault_is_inserted_under_the_pte_lock(policy, waits_at):
+    """So a fault meets the PTE lock taken by another one, on another page of the table."""
+    faults = Heard(FaultDone)
+
+    def touch(page, after_ns):
+        async def work(thread):
+            await thread.compute(after_ns)
+            await thread.touch(BASE + page * PAGE)
+
+        return work
+
+    options = {"set_up": ten_pages, "machine": "p8-80", "policy": policy, "costs": {"hpte_insert_ns": 3 * MS}}
+    machine, result = played(touch(0, 1), touch(8, MS), observers=[faults], **options)
+    assert_settled(machine)
+    assert result.counters.spf_pte_lock == (waits_at == "trylock")
+    first, second = (done.duration for _, who, done in faults.all[-2:])
+    assert first > 3 * MS
+    assert second > 4.5 * MS, "it waits for the first one's entry, then inserts its own"
