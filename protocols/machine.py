@@ -79,6 +79,8 @@ class Machine(BaseModel):
 
     pipe_ns: Cost
     """Reading from a pipe or writing to it, without the wake-up."""
+    futex_ns: Cost
+    """Section under the lock of a futex's hash bucket that looks, and queues the caller or takes the sleepers out."""
     page_cache_find_ns: Cost
     """Walk of a file's tree to one page."""
     page_cache_insert_ns: Cost

@@ -6,6 +6,7 @@ from functools import cache
 
 from protocols import (
     allocation,
+    barrier,
     host,
     mmap_sem,
     page_cache,
@@ -20,7 +21,7 @@ from protocols import (
 )
 from protocols.base import Message, Tracepoint, vocabulary
 
-CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, page_cache, pipe, tlb, rcu, allocation, host, set_up)
+CONVERSATIONS = (scheduling, mmap_sem, vma, page_table, page_cache, pipe, barrier, tlb, rcu, allocation, host, set_up)
 """Every module that declares messages of actors: importing this module makes the vocabulary complete."""
 
 TRACEPOINTS = tracepoints

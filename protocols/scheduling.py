@@ -9,7 +9,7 @@ from protocols.base import Count, Message, Ns
 CLIENTS: Final = ("cpu", "khugepaged")
 
 
-class MustSleep(Message, sender=("mm", "page_cache", "pipe"), receiver=CLIENTS):
+class MustSleep(Message, sender=("mm", "page_cache", "pipe", "barrier"), receiver=CLIENTS):
     """The request waits in a queue: the caller gives up its CPU until Granted or Retry comes with the same tag."""
 
 
@@ -17,7 +17,7 @@ class Granted(Message, sender=("mm",), receiver=CLIENTS):
     """Wake-up: the sleeper owns what it asked for (a reader of mmap_sem, a VMA whose readers are gone)."""
 
 
-class Retry(Message, sender=("mm", "page_cache", "pipe"), receiver=CLIENTS):
+class Retry(Message, sender=("mm", "page_cache", "pipe", "barrier"), receiver=CLIENTS):
     """Wake-up without ownership: who waits to write mmap_sem, for a page lock or for bytes must try again."""
 
 

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from protocols import allocation, host, mmap_sem, page_cache, page_table, pipe, rcu, scheduling, set_up, tlb, vma
+from protocols import (
+    allocation,
+    barrier,
+    host,
+    mmap_sem,
+    page_cache,
+    page_table,
+    pipe,
+    rcu,
+    scheduling,
+    set_up,
+    tlb,
+    vma,
+)
 from protocols.base import Address, Message
 from protocols.page_table import PmdState
 from protocols.vma import VmaSnapshot
@@ -137,6 +150,9 @@ REQUESTS: Final[Mapping[type[Message], Phrase]] = {
     pipe.WritePipe: "write({count} bytes)",
     pipe.ReadPipe: "read({count} bytes)",
     pipe.ClosePipe: "close",
+    barrier.ArriveAtBarrier: "pthread_barrier_wait",
+    barrier.SleepAtBarrier: "futex_wait(round {round})",
+    barrier.OpenBarrier: "futex_wake(all of round {round})",
     rcu.CallRcu: lambda said: f"call_rcu({said.domain}): to free pfns {_list(said.pfns)}",
     rcu.Quiescent: "rcu: quiescent state",
     rcu.SrcuReadLock: "srcu_read_lock({domain})",
@@ -210,6 +226,9 @@ ANSWERS: Final[Mapping[type[Message], Phrase]] = {
     tlb.MmJoined: "",
     pipe.PipeWritten: lambda said: f"wakes {said.woken}" if said.woken else "",
     pipe.PipeRead: lambda said: f"{said.count} bytes" if said.count else "end of file",
+    barrier.ArrivedAtBarrier: lambda said: f"the last of round {said.round}" if said.last else "others are missing",
+    barrier.BarrierPassed: "the round is over",
+    barrier.BarrierOpened: lambda said: f"wakes {said.woken}" if said.woken else "",
     rcu.SrcuReadLocked: "index {index}",
     rcu.GracePeriodOver: "the grace period is over",
     allocation.PagesAllocated: lambda said: f"pfns {_list(said.pfns)}",

@@ -27,6 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "zap_",
             "pte_",
             "pipe_",
+            "futex_",
             "cold_",
         ),
         "tracing_",

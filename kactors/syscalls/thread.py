@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kactors import filemap
+from kactors.barrier import Barrier
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
 from kactors.pipe import Pipe
-from kactors.syscalls import address_space, pipes, set_up
+from kactors.syscalls import address_space, barriers, pipes, set_up
 from protocols.page_cache import Filesystem
 from protocols.page_table import PmdState
 from protocols.scheduling import FUTEX_WAKE
@@ -231,6 +232,19 @@ class UserThread:
         began_ns = self._enter()
         await pipes.close(self.cpu, pipe)
         await self._leave("close", began_ns)
+
+    def barrier(self, threads: int) -> Barrier:
+        """Make a barrier for so many threads."""
+        return Barrier(self.cpu.engine, self.cpu.machine, threads)
+
+    async def wait_at(self, barrier: Barrier) -> None:
+        """Arrive, and sleep until all have: pthread_barrier_wait."""
+        self.cpu.mode = Spent.USER
+        arrived = await barriers.arrive(self.cpu, barrier)
+        if barrier.threads > 1:
+            began_ns = self._enter()
+            await barriers.futex(self.cpu, barrier, arrived)
+            await self._leave("futex", began_ns)
 
     async def mprotect(self, address: int, length: int, *, readable: bool = True, writable: bool) -> None:
         """Change the protection of [address, address + length)."""

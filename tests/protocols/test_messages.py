@@ -7,14 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from kactors import Machine, Scenario
-from protocols import allocation, host, mmap_sem, page_cache, page_table, pipe, rcu, scheduling, set_up, tlb, vma
 from protocols.base import Message, Pfn, Tracepoint, vocabulary
 from protocols.mmap_sem import DownRead, MmapSemReleased
 from protocols.page_table import PtesZapped
-from protocols.roles import heard_by, messages, said_by
+from protocols.roles import CONVERSATIONS, heard_by, messages, said_by
 
 MESSAGES = messages()
-ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "page_cache", "pipe", "host")
+ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "page_cache", "pipe", "barrier", "host")
 
 
 class Mutable:
@@ -108,7 +107,7 @@ def test_codes_are_unique_so_that_fingerprints_tell_messages_apart():
 
 def test_a_message_without_fields_is_one_shared_instance():
     shared: dict[type[Message], int] = {}
-    for module in (scheduling, mmap_sem, vma, page_table, page_cache, pipe, tlb, rcu, allocation, host, set_up):
+    for module in CONVERSATIONS:
         for value in vars(module).values():
             if isinstance(value, Message) and not type(value).model_fields:
                 shared[type(value)] = shared.get(type(value), 0) + 1

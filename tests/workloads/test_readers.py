@@ -17,9 +17,10 @@ PAGE = 4096
 POLICIES = ["classic", "spf-v9", "per-vma"]
 
 
-def ran(name, policy="classic", **options):
+def ran(name, policy="classic", seed=0, **options):
     heard = Heard(SyscallDone, PageFaultUser, MmapSemHold)
-    machine = Machine(Scenario(workload=name, options=options, machine="small", policy=policy), observers=[heard])
+    scenario = Scenario(workload=name, options=options, machine="small", policy=policy, seed=seed)
+    machine = Machine(scenario, observers=[heard])
     result = machine.run()
     assert_settled(machine)
     return machine, result, heard
@@ -66,16 +67,58 @@ def test_pft_has_a_thread_a_cpu_and_an_end():
 # --- multi-fault -----------------------------------------------------------------------------------------------------
 
 
+SMALL = {"mmap_length": 20 * PAGE, "fault_length": 5 * PAGE}
+
+
 @pytest.mark.parametrize("policy", POLICIES)
-def test_multi_fault_maps_once_and_faults_again_after_each_dontneed(policy):
-    machine, result, heard = ran("multi-fault", policy, t=3, mmap_length=20 * PAGE, fault_length=5 * PAGE, rounds=4)
-    assert calls(heard) == {"mmap": 3, "madvise": 3 * 4}
+def test_the_first_thread_of_multi_fault_drops_what_all_have_touched(policy):
+    machine, result, heard = ran("multi-fault", policy, t=3, rounds=4, **SMALL)
+    waits = 3 * 4 * 3
+    assert calls(heard) == {"mmap": 1, "madvise": 3 * 4, "futex": waits}
+    droppers = {who for _, who, entry in heard.all if type(entry) is SyscallDone and entry.name == "madvise"}
+    assert droppers == {"cpu0"}
     assert len(heard.of(PageFaultUser)) == result.throughput.records == 3 * 4 * 5
-    assert len(heard.of(MmapSemHold)) == 3, "only the mappings are writers"
+    assert len(heard.of(MmapSemHold)) == 1, "only the mapping is a writer"
     assert machine.system.account_pages().mapped == 0
 
 
-def test_multi_fault_touches_no_more_than_it_maps():
+def test_nobody_touches_while_pages_are_dropped():
+    _, _, heard = ran("multi-fault", t=3, rounds=4, **SMALL)
+    rows = [type(entry) is PageFaultUser for _, _, entry in heard.all if not is_futex(entry)]
+    phases = "".join("t" if touches else "d" for touches in rows if touches is not None)
+    assert phases.lstrip("d") == ("t" * 15 + "d" * 3) * 4, "the set-up's mmap, then all touch and one drops, four times"
+
+
+def is_futex(entry):
+    return type(entry) is MmapSemHold or (type(entry) is SyscallDone and entry.name == "futex")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_each_thread_of_the_older_multi_fault_drops_its_own(policy):
+    machine, result, heard = ran("multi-fault", policy, t=2, rounds=4, drop="own", phase="zero", **SMALL)
+    assert calls(heard) == {"mmap": 2, "madvise": 2 * 4}
+    droppers = {who for _, who, entry in heard.all if type(entry) is SyscallDone and entry.name == "madvise"}
+    assert droppers == {"cpu0", "cpu1"}
+    assert len(heard.of(PageFaultUser)) == result.throughput.records == 2 * 4 * 5
+    assert machine.system.account_pages().mapped == 0
+
+
+def faults_until_end(seed):
+    """Run two rounds of two threads; return how often each has faulted."""
+    _, _, heard = ran("multi-fault", seed=seed, t=2, rounds=2, drop="own", **SMALL)
+    faults = Counter(who for _, who, entry in heard.all if type(entry) is PageFaultUser)
+    return faults["cpu0"], faults["cpu1"]
+
+
+def test_threads_of_the_older_multi_fault_begin_anywhere_in_their_round():
+    faults = [faults_until_end(seed) for seed in range(8)]
+    begun_at = {10 - count for both in faults for count in both}
+    assert begun_at <= set(range(6)), "the pages below its phase are there at once"
+    assert len(begun_at) > 2
+    assert any(one != other for one, other in faults)
+
+
+def test_multi_fault_touches_no_more_than_it_has():
     _, result, _ = ran("multi-fault", t=1, mmap_length=2 * PAGE, fault_length=5 * PAGE, rounds=1)
     assert result.throughput.records == 2
 
