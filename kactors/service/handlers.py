@@ -220,7 +220,10 @@ class Handlers:
             raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": self._limits.credit_max})
 
     def _mine(self, connection: Connection, number: int) -> tuple[Simulation, Subscriber]:
-        simulation, subscriber = self._registry.subscription(number)
+        found = self._registry.subscription(number)
+        if found is None:
+            raise ServiceError(ErrorCode.UNKNOWN_SUBSCRIPTION, f"there is no subscription {number}")
+        simulation, subscriber = found
         if subscriber.send != connection.send_event:
             message = f"subscription {number} is another connection's; sim.attach takes it over"
             raise ServiceError(ErrorCode.UNKNOWN_SUBSCRIPTION, message)

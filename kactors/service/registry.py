@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from kactors.service.metrics import Metrics
 from kactors.service.quotas import need_subscription, quota
 from kactors.service.searches import Searches
 from kactors.service.seat import History
+from kactors.service.shelf import Kind, Quota, Shelf
 from kactors.service.simulation import Simulation
 from kactors.service.store import Create, Delete, SessionRecord
 from kactors.service.subscriber import ORPHAN_S, Send, Subscriber
@@ -37,8 +37,19 @@ JANITOR_S = 5.0
 
 log = structlog.get_logger(__name__)
 
+KIND = Kind(
+    "session",
+    "session",
+    "sim.list",
+    ErrorCode.UNKNOWN_SESSION,
+    (
+        Quota("sessions_max", "sessions, of all clients"),
+        Quota("sessions_per_client_max", "sessions of yours; delete one"),
+    ),
+)
 
-class Registry:
+
+class Registry(Shelf[Simulation]):
     """The sessions.
 
     Args:
@@ -62,28 +73,23 @@ class Registry:
         nursery: trio.Nursery,
         build: str,
     ) -> None:
+        taken: set[str] = set()
+        super().__init__(KIND, limits, taken)
         self.workers = workers
         self.committer = committer
-        self.limits = limits
         self.ending = False
         self._metrics = metrics
         self._nursery = nursery
         self._build = build
-        self._sessions: dict[str, Simulation] = {}
-        self._keys: dict[tuple[str, str], str] = {}
-        self._key_locks: dict[tuple[str, str], trio.Lock] = {}
-        self._reserved: dict[str, str] = {}
-        """Names of sessions that are being made, and for whom."""
-        self.searches = Searches(workers, committer, limits, build, self.start_soon, self._has)
+        self.searches = Searches(workers, committer, limits, build, self.start_soon, taken)
 
     # --- of the store ------------------------------------------------------------------------------------------------
 
     def load(self, records: Iterable[SessionRecord]) -> None:
         """Take the sessions that the store has, and let those run on that ran."""
         for record in records:
-            simulation = self._sessions[record.session] = Simulation(record, self)
-            if record.key is not None:
-                self._keys[record.client, record.key] = record.session
+            simulation = Simulation(record, self)
+            self.put(simulation)
             if record.state is State.RUNNING:
                 simulation.resume()
 
@@ -91,7 +97,7 @@ class Registry:
         """Stop what runs, and write down where: it goes on when the service is back."""
         self.ending = True
         async with trio.open_nursery() as nursery:
-            for simulation in self._sessions.values():
+            for simulation in self:
                 if simulation.activity is not None:
                     nursery.start_soon(simulation.pause)
 
@@ -108,7 +114,7 @@ class Registry:
         idle = [
             simulation
             for name in worker.sessions
-            if (simulation := self._sessions.get(name)) is not None
+            if (simulation := self.find(name)) is not None
             and simulation.activity is None
             and not simulation.subscribers
             and not simulation.changing.locked()
@@ -122,42 +128,21 @@ class Registry:
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
-    def __getitem__(self, name: str) -> Simulation:
-        """Return a session.
-
-        Raises:
-            ServiceError: UNKNOWN_SESSION.
-        """
-        try:
-            return self._sessions[name]
-        except KeyError:
-            message = f"there is no session {name}; sim.list shows those there are"
-            raise ServiceError(ErrorCode.UNKNOWN_SESSION, message, {"session": name}) from None
-
-    def _has(self, name: str) -> bool:
-        return name in self._sessions or name in self._reserved
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def __iter__(self) -> Iterator[Simulation]:
-        return iter(list(self._sessions.values()))
-
     def states(self) -> dict[State, int]:
         """Return how many sessions are in each state."""
-        return dict(Counter(simulation.state for simulation in self._sessions.values()))
+        return dict(Counter(simulation.state for simulation in self))
 
     async def create(self, params: sessions.CreateParams, client: str) -> sessions.Created:
         """Make a session, or return the one that was made with this key."""
         request = params.model_dump(mode="json", exclude_unset=True)
-        async with self._once(client, params.key, request) as existing:
+        async with self.once(client, params.key, request) as existing:
             if existing is not None:
-                return existing
+                return sessions.Created(**dict(existing.where()), existing=True)
             scenario = params.scenario
             if params.seed is not None:
                 scenario = scenario.model_copy(update={"seed": params.seed})
             with_name = params.name or f"{scenario.workload}-{secrets.token_hex(4)}"
-            async with self._reserve(with_name, client):
+            with self.reserve(with_name, client):
                 record = SessionRecord(
                     session=with_name,
                     client=client,
@@ -178,12 +163,12 @@ class Registry:
     async def fork(self, params: sessions.ForkParams, client: str) -> sessions.Created:
         """Make a session with another's past."""
         request = params.model_dump(mode="json", exclude_unset=True)
-        async with self._once(client, params.key, request) as existing:
+        async with self.once(client, params.key, request) as existing:
             if existing is not None:
-                return existing
+                return sessions.Created(**dict(existing.where()), existing=True)
             parent = self[params.session]
             name = params.name or f"{parent.record.scenario.workload}-{secrets.token_hex(4)}"
-            async with self._reserve(name, client):
+            with self.reserve(name, client):
                 child = await past.fork(parent, params, name, client, self)
                 await self._keep(child)
         return sessions.Created(**dict(child.where()))
@@ -193,12 +178,10 @@ class Registry:
         simulation = self[name]
         await simulation.close()
         async with simulation.changing:
-            if self._sessions.get(name) is not simulation:
+            if self.find(name) is not simulation:
                 raise ServiceError(ErrorCode.UNKNOWN_SESSION, f"{name} was deleted meanwhile", {"session": name})
             await self.committer.commit(Delete(name))
-            self._sessions.pop(name, None)
-            if simulation.record.key is not None:
-                self._keys.pop((simulation.record.client, simulation.record.key), None)
+            self.remove(simulation)
         for subscriber in simulation.subscribers:
             subscriber.farewell()
         simulation.seat.close()
@@ -206,19 +189,8 @@ class Registry:
 
     def list(self, params: sessions.ListParams) -> sessions.SessionList:
         """Return a page of the sessions, oldest first."""
-        names = iter(self._sessions)
-        if params.after is not None:
-            self[params.after]
-            for name in names:
-                if name == params.after:
-                    break
-        wanted = (
-            self._sessions[name] for name in names if params.state is None or self._sessions[name].state is params.state
-        )
-        page = list(islice(wanted, params.limit + 1))
-        return sessions.SessionList(
-            sessions=tuple(_line(simulation) for simulation in page[: params.limit]), more=len(page) > params.limit
-        )
+        page, more = self.page(params.after, params.limit, params.state)
+        return sessions.SessionList(sessions=tuple(map(_line, page)), more=more)
 
     def need_a_run(self) -> None:
         """Refuse one more run in the background where there are as many as there may be.
@@ -226,33 +198,20 @@ class Registry:
         Raises:
             ServiceError: QUOTA.
         """
-        running = sum(simulation.activity is not None for simulation in self._sessions.values())
+        running = sum(simulation.activity is not None for simulation in self)
         if running >= self.limits.sessions_running_max:
             raise quota("sessions_running_max", self.limits.sessions_running_max, "sessions run; pause one")
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
-    def subscribers(self) -> Sequence[Subscriber]:
-        """Return those of all sessions, and of all searches."""
-        own = (each for simulation in self._sessions.values() for each in simulation.subscribers)
-        return [*own, *self.searches.subscribers()]
-
-    def subscription(self, number: int) -> tuple[Simulation, Subscriber]:
-        """Return a subscription and its session.
-
-        Raises:
-            ServiceError: UNKNOWN_SUBSCRIPTION.
-        """
-        for simulation in self._sessions.values():
-            subscriber = simulation.subscribers.find(number)
-            if subscriber is not None:
-                return simulation, subscriber
-        raise ServiceError(ErrorCode.UNKNOWN_SUBSCRIPTION, f"there is no subscription {number}")
+    def everybody(self) -> Sequence[Subscriber]:
+        """Return those who are told of a session, and of a search."""
+        return [*self.subscribers(), *self.searches.subscribers()]
 
     async def subscribe(self, params: SubscribeParams, client: str, send: Send) -> Subscriber:
         """Begin to tell a client what happens in a session."""
         simulation = self[params.session]
-        need_subscription(self.subscribers(), params, client, self.limits)
+        need_subscription(self.everybody(), params, client, self.limits)
         subscriber = simulation.subscribers.add(client, params, send)
         try:
             await simulation.seat.order("listen", **subscriber.order())
@@ -267,7 +226,7 @@ class Registry:
         """Look after the subscriptions, for ever."""
         while True:
             await trio.sleep(JANITOR_S)
-            for simulation in list(self._sessions.values()):
+            for simulation in self:
                 for subscriber in simulation.subscribers:
                     await _guarded(partial(self._look_after, simulation, subscriber))
 
@@ -290,7 +249,7 @@ class Registry:
 
     def told(self, name: str, params: dict[str, Any]) -> None:
         """Take a worker's notification: progress or happenings of a session."""
-        simulation = self._sessions.get(params["session"])
+        simulation = self.find(params["session"])
         if simulation is None:
             return  # deleted while this was on its way
         if name == "progress":
@@ -305,64 +264,26 @@ class Registry:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _once(
-        self, client: str, key: str | None, request: dict[str, Any]
-    ) -> AsyncIterator[sessions.Created | None]:
-        """Yield the session that was made with the key, or None: then it is made inside, and nobody else makes it.
-
-        Raises:
-            ServiceError: CONFLICT: the key was used with other params.
-        """
-        if key is None:
-            yield None
-            return
-        lock = self._key_locks.setdefault((client, key), trio.Lock())
-        try:
-            async with lock:
-                made = self._sessions.get(self._keys.get((client, key), ""))
-                if made is not None and made.record.request != request:
-                    message = f"the key {key} was used with other params, for {made.name}; take another key"
-                    raise ServiceError(ErrorCode.CONFLICT, message, {"session": made.name})
-                yield None if made is None else sessions.Created(**dict(made.where()), existing=True)
-        finally:
-            if not lock.locked():  # else somebody has waited for it, and cleans up after himself
-                self._key_locks.pop((client, key), None)
-
-    @asynccontextmanager
-    async def _reserve(self, name: str, client: str) -> AsyncIterator[None]:
+    @contextmanager
+    def reserve(self, name: str, client: str) -> Iterator[None]:
         """Hold a name and a place while a session is made.
 
         Raises:
             ServiceError: CONFLICT, QUOTA or SHUTTING_DOWN.
         """
-        limits = self.limits
         if self.ending:
             raise ServiceError(ErrorCode.SHUTTING_DOWN, "the service is ending; create it when it is back")
-        if name in self._sessions or name in self._reserved or name in self.searches:
-            raise ServiceError(ErrorCode.CONFLICT, f"there is a session {name} already", {"session": name})
-        owners = [*(simulation.record.client for simulation in self._sessions.values()), *self._reserved.values()]
-        if len(owners) >= limits.sessions_max:
-            raise quota("sessions_max", limits.sessions_max, "sessions, of all clients")
-        if owners.count(client) >= limits.sessions_per_client_max:
-            raise quota("sessions_per_client_max", limits.sessions_per_client_max, "sessions of yours; delete one")
-        self.committer.need_room()
-        self._reserved[name] = client
-        try:
+        with super().reserve(name, client):
+            self.committer.need_room()
             yield
-        finally:
-            del self._reserved[name]
 
     async def _keep(self, simulation: Simulation) -> None:
-        record = simulation.record
         try:
-            await self.committer.commit(Create(record))
+            await self.committer.commit(Create(simulation.record))
         except BaseException:
             simulation.seat.forget()
             raise
-        self._sessions[record.session] = simulation
-        if record.key is not None:
-            self._keys[record.client, record.key] = record.session
+        self.put(simulation)
 
 
 async def _guarded(task: Callable[[], Awaitable[None]]) -> None:

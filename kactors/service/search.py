@@ -14,8 +14,9 @@ import trio
 
 from kactors.service.committer import Committer
 from kactors.service.seat import CRASHES_MAX, LOSSES_MAX, REPLACED_S
+from kactors.service.shelf import Named
 from kactors.service.store import EndSearch, SearchRecord
-from kactors.service.subscriber import Send, Subscriber, Subscribers
+from kactors.service.subscriber import Send, Subscriber
 from kactors.service.worker.live_session import heard
 from kactors.service.worker.orders import Listen
 from kactors.service.worker.subscription import Subscription
@@ -30,7 +31,7 @@ CANCEL_AGAIN_S = 0.5
 log = structlog.get_logger(__name__)
 
 
-class Search:
+class Search(Named):
     """One search.
 
     Args:
@@ -45,6 +46,8 @@ class Search:
     """
 
     def __init__(self, record: SearchRecord, workers: Workers, committer: Committer, limits: Limits) -> None:
+        params = record.params
+        super().__init__(record.search, record.client, params.key, params.model_dump(mode="json", exclude_unset=True))
         self.record = record
         self.numbers = record.numbers
         self.gone = False
@@ -53,19 +56,18 @@ class Search:
         self._limits = limits
         self._worker: Worker | None = None
         self._ended = trio.Event()
-        self._subscribers = Subscribers(record.search)
         self._subscriptions: dict[int, Subscription] = {}
         self._changes = 0
 
     @property
-    def name(self) -> str:
-        """The search's name."""
-        return self.record.search
+    def state(self) -> SearchState:
+        """What it is doing."""
+        return self.record.state
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self.record.state is SearchState.RUNNING
+        return self.state is SearchState.RUNNING
 
     def stats(self) -> CheckStats:
         """Return its numbers as they are known here."""
@@ -158,7 +160,7 @@ class Search:
     def order(self) -> dict[str, Any]:
         """Return what a worker is told of it."""
         return {
-            "params": self.record.params.model_dump(mode="json", exclude_unset=True),
+            "params": self.request,
             "states_max": self._limits.search_states_max,
             "wall_ns_max": int(self._limits.search_time_s_max * 1e9),
         }
@@ -175,11 +177,6 @@ class Search:
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
-    @property
-    def subscribers(self) -> Subscribers:
-        """Those who are told how far it is."""
-        return self._subscribers
-
     def progressed(self, numbers: dict[str, Any]) -> None:
         """Take what a worker tells of it."""
         self.numbers = SearchNumbers.model_validate(numbers)
@@ -187,7 +184,7 @@ class Search:
 
     def subscribe(self, params: SubscribeParams, client: str, send: Send) -> Subscriber:
         """Tell a client from now on how far it is, beginning with how far it is now."""
-        subscriber = self._subscribers.add(client, params, send)
+        subscriber = self.subscribers.add(client, params, send)
         listen = Listen.model_validate({"session": self.name} | subscriber.order())
         self._subscriptions[subscriber.number] = Subscription(listen)
         self._offer(subscriber, self.stats().model_dump(mode="json"))
@@ -197,30 +194,30 @@ class Search:
         """Give a subscription more credit."""
         subscription = self._subscriptions[number]
         subscription.credit += events
-        return self._subscribers.get(number).heard(heard(subscription).model_dump())
+        return self.subscribers.get(number).heard(heard(subscription).model_dump())
 
     def unsubscribe(self, number: int) -> Credit:
         """End a subscription."""
         credit = self.grant(number, 0)
-        self._subscribers.remove(number)
+        self.subscribers.remove(number)
         del self._subscriptions[number]
         return credit
 
     def leave(self, send: Send) -> None:
         """End the subscriptions of a client that has gone: whoever comes back is told all by the next event."""
-        for subscriber in self._subscribers:
+        for subscriber in self.subscribers:
             if subscriber.send == send:
                 self.unsubscribe(subscriber.number)
 
     def farewell(self) -> None:
         """Tell everybody that it is deleted."""
-        for subscriber in self._subscribers:
+        for subscriber in self.subscribers:
             subscriber.farewell()
 
     def _tell(self) -> None:
         self._changes += 1
         data = self.stats().model_dump(mode="json")
-        for subscriber in self._subscribers:
+        for subscriber in self.subscribers:
             self._offer(subscriber, data)
 
     def _offer(self, subscriber: Subscriber, data: dict[str, Any]) -> None:

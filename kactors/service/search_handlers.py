@@ -9,6 +9,7 @@ from kactors.rpc.codec import pack
 from kactors.service.connection import Connection
 from kactors.service.quotas import need_subscription
 from kactors.service.registry import Registry
+from kactors.service.search import Search
 from protocols.service.base import Reply
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.events import Credit, SubscribeParams
@@ -55,12 +56,12 @@ class SearchHandlers:
             message = "sim.subscribe: topics: search stands alone: a name is a session's or a search's"
             raise ServiceError(ErrorCode.INVALID_PARAMS, message, {"errors": [message]})
         search = self._searches[params.session]
-        need_subscription(self._registry.subscribers(), params, connection.client, self._registry.limits)
+        need_subscription(self._registry.everybody(), params, connection.client, self._registry.limits)
         return search.subscribe(params, connection.client, connection.send_event).subscribed()
 
     def credit(self, connection: Connection, number: int, events: int, credit_max: int) -> Credit | None:
         """Give a subscription to a search more credit; None: it is none of his."""
-        search = self._searches.subscribed(number, connection.send_event)
+        search = self._mine(connection, number)
         if search is None:
             return None
         if search.subscribers.get(number).credit + events > credit_max:
@@ -70,7 +71,7 @@ class SearchHandlers:
 
     def unsubscribe(self, connection: Connection, number: int) -> Credit | None:
         """End a subscription to a search; None: it is none of his."""
-        search = self._searches.subscribed(number, connection.send_event)
+        search = self._mine(connection, number)
         return None if search is None else search.unsubscribe(number)
 
     def need_no_search(self, name: str) -> None:
@@ -82,6 +83,10 @@ class SearchHandlers:
         if name in self._searches:
             message = f"{name} is a search, whose events are not kept; sim.subscribe tells how far it is"
             raise ServiceError(ErrorCode.UNKNOWN_SUBSCRIPTION, message)
+
+    def _mine(self, connection: Connection, number: int) -> Search | None:
+        found = self._searches.subscription(number)
+        return None if found is None or found[1].send != connection.send_event else found[0]
 
     def leave(self, connection: Connection) -> None:
         """End the subscriptions of a client that has gone."""

@@ -147,7 +147,7 @@ class Service:
     def _gauges(self) -> Gauges:
         return Gauges(
             connections=len(self._server),
-            subscriptions=len(self._registry.subscribers()),
+            subscriptions=len(self._registry.everybody()),
             sessions=self._registry.states(),
         )
 
@@ -158,7 +158,7 @@ class Service:
             connections=len(self._server),
             sessions=len(registry),
             running=sum(simulation.activity is not None for simulation in registry),
-            subscriptions=len(registry.subscribers()),
+            subscriptions=len(registry.everybody()),
             tasks=trio.lowlevel.current_statistics().tasks_living,
             open_files=open_files(),
             resident_bytes=resident_bytes(),

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter
 from kactors.rpc.codec import pack
 from kactors.service.committer import Committer
 from kactors.service.seat import History, Seat
+from kactors.service.shelf import Named
 from kactors.service.store import Advance, AppendEntry, SaveResult, SessionRecord, Write
-from kactors.service.subscriber import Subscribers
 from kactors.service.workers import Worker, Workers
 from protocols.service import sessions
 from protocols.service.commands import Command, Entry, Position, Until
@@ -72,7 +72,7 @@ class Home(Protocol):
         """Hear how many deliveries have been made."""
 
 
-class Simulation:
+class Simulation(Named):
     """One session.
 
     Args:
@@ -81,11 +81,11 @@ class Simulation:
 
     Attributes:
         record: what the store knows, as last acknowledged.
-        subscribers: those who are told what happens.
         quantities: what it counted last; None: not known before its machine is brought back.
     """
 
     def __init__(self, record: SessionRecord, home: Home) -> None:
+        super().__init__(record.session, record.client, record.key, record.request)
         self.record = record
         self.changing = trio.Lock()
         """Held from carrying a change out until it is written, so that the log has them in the order of happening."""
@@ -94,17 +94,11 @@ class Simulation:
         self.events = record.position.events
         self.now_ns = record.position.now_ns
         self.wall_ns = record.wall_ns
-        self.subscribers = Subscribers(record.session)
         self._heard = 0
         self._packed = b""
         self._packed_key: tuple[Any, ...] = ()
         self._home = home
         self.seat = Seat(record.session, home.workers, home.limits, self._history, self._opened)
-
-    @property
-    def name(self) -> str:
-        """The session's name."""
-        return self.record.session
 
     @property
     def state(self) -> State:
