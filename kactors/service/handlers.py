@@ -10,6 +10,7 @@ from kactors.rpc.codec import pack
 from kactors.rpc.schemas import api_info
 from kactors.service import past
 from kactors.service.connection import Connection
+from kactors.service.quotas import need_credit
 from kactors.service.registry import Registry
 from kactors.service.search_handlers import SearchHandlers
 from kactors.service.simulation import Goal, Simulation
@@ -168,11 +169,11 @@ class Handlers:
         return subscriber.subscribed()
 
     async def _credit(self, connection: Connection, params: CreditParams) -> Answer:
-        searched = self._searches.credit(connection, params.subscription, params.events, self._limits.credit_max)
+        searched = self._searches.credit(connection, params.subscription, params.events)
         if searched is not None:
             return searched
         simulation, subscriber = self._mine(connection, params.subscription)
-        self._need_room(subscriber, params.events)
+        need_credit(subscriber, params.events, self._limits)
         if simulation.seat.worker is None:
             # Its next worker hears of all that there is.
             subscriber.credit += params.events
@@ -199,7 +200,7 @@ class Handlers:
         if subscriber.send is not None and subscriber.client != connection.client:
             message = f"subscription {params.subscription} is another client's, who is still there"
             raise ServiceError(ErrorCode.FORBIDDEN, message)
-        self._need_room(subscriber, params.credit or 0)
+        need_credit(subscriber, params.credit or 0, self._limits)
         events, missed = subscriber.again(params.after)
         subscriber.send, subscriber.client = connection.send_event, connection.client
         for event in events:
@@ -207,17 +208,6 @@ class Handlers:
         if params.credit is not None:
             await self._credit(connection, CreditParams(subscription=subscriber.number, events=params.credit))
         return sessions.Attached(**attached, subscription=subscriber.number, number=subscriber.last, missed=missed)
-
-    def _need_room(self, subscriber: Subscriber, events: int) -> None:
-        """Refuse more credit than a subscription may have.
-
-        Raises:
-            ServiceError: QUOTA.
-        """
-        room = self._limits.credit_max - subscriber.credit
-        if events > room:
-            message = f"subscription {subscriber.number} may have {room} more credit (credit_max)"
-            raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": self._limits.credit_max})
 
     def _mine(self, connection: Connection, number: int) -> tuple[Simulation, Subscriber]:
         found = self._registry.subscription(number)

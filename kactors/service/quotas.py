@@ -33,3 +33,15 @@ def need_subscription(everybody: Sequence[Subscriber], params: SubscribeParams, 
         raise quota("subscriptions_per_client_max", limits.subscriptions_per_client_max, "subscriptions of yours")
     if params.credit > limits.credit_max:
         raise quota("credit_max", limits.credit_max, "events of credit")
+
+
+def need_credit(subscriber: Subscriber, events: int, limits: Limits) -> None:
+    """Refuse more credit than a subscription may have.
+
+    Raises:
+        ServiceError: QUOTA.
+    """
+    room = limits.credit_max - subscriber.credit
+    if events > room:
+        message = f"subscription {subscriber.number} may have {room} more credit (credit_max)"
+        raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": limits.credit_max})

@@ -81,7 +81,7 @@ class Registry(Shelf[Simulation]):
         self._metrics = metrics
         self._nursery = nursery
         self._build = build
-        self.searches = Searches(workers, committer, limits, build, self.start_soon, taken)
+        self.searches = Searches(self, build, taken)
 
     # --- of the store ------------------------------------------------------------------------------------------------
 
@@ -141,10 +141,10 @@ class Registry(Shelf[Simulation]):
             scenario = params.scenario
             if params.seed is not None:
                 scenario = scenario.model_copy(update={"seed": params.seed})
-            with_name = params.name or f"{scenario.workload}-{secrets.token_hex(4)}"
-            with self.reserve(with_name, client):
+            name = params.name or f"{scenario.workload}-{secrets.token_hex(4)}"
+            with self.reserve(name, client):
                 record = SessionRecord(
-                    session=with_name,
+                    session=name,
                     client=client,
                     key=params.key,
                     request=request if params.key is not None else None,

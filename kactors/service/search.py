@@ -12,19 +12,18 @@ from typing import Any
 import structlog
 import trio
 
-from kactors.service.committer import Committer
 from kactors.service.seat import CRASHES_MAX, LOSSES_MAX, REPLACED_S
 from kactors.service.shelf import Named
+from kactors.service.simulation import Home
 from kactors.service.store import EndSearch, SearchRecord
 from kactors.service.subscriber import Send, Subscriber
 from kactors.service.worker.live_session import heard
 from kactors.service.worker.orders import Listen
 from kactors.service.worker.subscription import Subscription
-from kactors.service.workers import Worker, WorkerLostError, Workers
+from kactors.service.workers import Worker, WorkerLostError
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.events import Credit, SubscribeParams
 from protocols.service.searches import CheckStats, SearchNumbers, SearchState
-from protocols.service.server import Limits
 
 CANCEL_AGAIN_S = 0.5
 
@@ -36,24 +35,20 @@ class Search(Named):
 
     Args:
         record: what the store knows of it.
-        workers: where it may compute.
-        committer: where its end is written.
-        limits: quotas.
+        home: the service.
 
     Attributes:
         numbers: what it has covered, as it was last told.
         gone: it is deleted.
     """
 
-    def __init__(self, record: SearchRecord, workers: Workers, committer: Committer, limits: Limits) -> None:
+    def __init__(self, record: SearchRecord, home: Home) -> None:
         params = record.params
         super().__init__(record.search, record.client, params.key, params.model_dump(mode="json", exclude_unset=True))
         self.record = record
         self.numbers = record.numbers
         self.gone = False
-        self._workers = workers
-        self._committer = committer
-        self._limits = limits
+        self._home = home
         self._worker: Worker | None = None
         self._ended = trio.Event()
         self._subscriptions: dict[int, Subscription] = {}
@@ -97,7 +92,7 @@ class Search(Named):
         if record.error is not None:
             code, message, data = record.error
             raise ServiceError(ErrorCode(code), f"{self.name} failed: {message}", data)
-        stored = None if self.running else await self._committer.search_result(self.name)
+        stored = None if self.running else await self._home.committer.search_result(self.name)
         if stored is None:
             message = f"{self.name} has not ended; check.stats tells how far it is, check.cancel ends it"
             raise ServiceError(ErrorCode.WRONG_STATE, message, {"state": record.state})
@@ -140,7 +135,7 @@ class Search(Named):
     async def _search(self) -> dict[str, Any]:
         losses = crashes = 0
         while not self.gone:
-            worker = self._worker = self._workers.least_searched()
+            worker = self._worker = self._home.workers.least_searched()
             worker.searches.add(self.name)
             try:
                 outcome: dict[str, Any] = await worker.order("search", session=self.name, **self.order())
@@ -161,13 +156,13 @@ class Search(Named):
         """Return what a worker is told of it."""
         return {
             "params": self.request,
-            "states_max": self._limits.search_states_max,
-            "wall_ns_max": int(self._limits.search_time_s_max * 1e9),
+            "states_max": self._home.limits.search_states_max,
+            "wall_ns_max": int(self._home.limits.search_time_s_max * 1e9),
         }
 
     async def _end(self, record: SearchRecord, searched: dict[str, Any] | None) -> None:
         try:
-            await self._committer.commit(EndSearch(record, searched))
+            await self._home.committer.commit(EndSearch(record, searched))
         except ServiceError as error:
             log.warning("the end of a search was not written", search=self.name, error=error.message)
             record = dataclasses.replace(record, state=SearchState.FAILED, reason=None, error=error.to_wire())

@@ -7,7 +7,7 @@ from typing import Any
 
 from kactors.rpc.codec import pack
 from kactors.service.connection import Connection
-from kactors.service.quotas import need_subscription
+from kactors.service.quotas import need_credit, need_subscription
 from kactors.service.registry import Registry
 from kactors.service.search import Search
 from protocols.service.base import Reply
@@ -59,14 +59,12 @@ class SearchHandlers:
         need_subscription(self._registry.everybody(), params, connection.client, self._registry.limits)
         return search.subscribe(params, connection.client, connection.send_event).subscribed()
 
-    def credit(self, connection: Connection, number: int, events: int, credit_max: int) -> Credit | None:
+    def credit(self, connection: Connection, number: int, events: int) -> Credit | None:
         """Give a subscription to a search more credit; None: it is none of his."""
         search = self._mine(connection, number)
         if search is None:
             return None
-        if search.subscribers.get(number).credit + events > credit_max:
-            message = f"subscription {number} may have {credit_max} events of credit (credit_max)"
-            raise ServiceError(ErrorCode.QUOTA, message, {"limit": "credit_max", "value": credit_max})
+        need_credit(search.subscribers.get(number), events, self._registry.limits)
         return search.grant(number, events)
 
     def unsubscribe(self, connection: Connection, number: int) -> Credit | None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from kactors.service.committer import Committer
 from kactors.service.search import Search
 from kactors.service.shelf import Kind, Quota, Shelf
+from kactors.service.simulation import Home
 from kactors.service.store import DeleteSearch, SearchRecord, StartSearch
-from kactors.service.workers import WorkerLostError, Workers
+from kactors.service.workers import WorkerLostError
 from protocols.service import searches
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.searches import SearchState
-from protocols.service.server import Limits
-
-StartSoon = Callable[[Callable[[], Awaitable[None]]], None]
 
 KIND = Kind(
     "search",
@@ -41,35 +38,22 @@ class Searches(Shelf[Search]):
     """The searches.
 
     Args:
-        workers: where they compute.
-        committer: where they are kept.
-        limits: quotas.
+        home: the service.
         build: fingerprint of the simulator.
-        start_soon: runs a task that outlives the request that began it.
         taken: names of sessions and searches.
     """
 
-    def __init__(
-        self,
-        workers: Workers,
-        committer: Committer,
-        limits: Limits,
-        build: str,
-        start_soon: StartSoon,
-        taken: set[str],
-    ) -> None:
-        super().__init__(KIND, limits, taken)
-        self._workers = workers
-        self._committer = committer
+    def __init__(self, home: Home, build: str, taken: set[str]) -> None:
+        super().__init__(KIND, home.limits, taken)
+        self._home = home
         self._build = build
-        self._start_soon = start_soon
 
     # --- all of them -------------------------------------------------------------------------------------------------
 
     def load(self, records: Iterable[SearchRecord]) -> None:
         """Take the searches that the store has; those that had not ended begin anew, and come to the same."""
         for record in records:
-            self._add(Search(record, self._workers, self._committer, self.limits))
+            self._add(Search(record, self._home))
 
     def list(self, params: searches.CheckListParams) -> searches.CheckList:
         """Return a page of the searches, oldest first."""
@@ -86,13 +70,13 @@ class Searches(Shelf[Search]):
                 return searches.CheckStarted(**dict(existing.stats()), existing=True)
             name = params.name or f"check-{secrets.token_hex(4)}"
             with self.reserve(name, client):
-                self._committer.need_room()
+                self._home.committer.need_room()
                 record = SearchRecord(
                     search=name, client=client, params=params, build=self._build, created_at=time.time()
                 )
-                search = Search(record, self._workers, self._committer, self.limits)
+                search = Search(record, self._home)
                 await self._examine(search)
-                await self._committer.commit(StartSearch(record))
+                await self._home.committer.commit(StartSearch(record))
                 self._add(search)
         return searches.CheckStarted(**dict(search.stats()))
 
@@ -100,7 +84,7 @@ class Searches(Shelf[Search]):
         """Forget a search; one that runs is ended."""
         search = self[name]
         search.abandon()
-        await self._committer.commit(DeleteSearch(name))
+        await self._home.committer.commit(DeleteSearch(name))
         self.remove(search)
         search.farewell()
         return searches.CheckDeleted(check=name)
@@ -114,7 +98,7 @@ class Searches(Shelf[Search]):
     def _add(self, search: Search) -> None:
         self.put(search)
         if search.running:
-            self._start_soon(search.run)
+            self._home.start_soon(search.run)
 
     async def _examine(self, search: Search) -> None:
         """Refuse what cannot be searched, before anything is written.
@@ -123,6 +107,6 @@ class Searches(Shelf[Search]):
             ServiceError: BAD_SCENARIO, or what its policy does to a worker.
         """
         try:
-            await self._workers.least_searched().order("examine", session=search.name, **search.order())
+            await self._home.workers.least_searched().order("examine", session=search.name, **search.order())
         except WorkerLostError as lost:
             raise ServiceError(ErrorCode.WORKER_LOST, f"{lost}; {search.name} was not begun") from lost
