@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from kactors.observers.counters import VMSTAT_ABORTS
 from kactors.report.tables import table
 from kactors.report.units import count, duration, gain, percent
+from kactors.report.without_effect import without_effect
 from protocols.result import Distribution, Result
 
 HEADERS = (
@@ -37,7 +39,8 @@ def comparison(results: Sequence[Result]) -> str:
     machine = f"{first.machine}, {count(first.cpus)} CPUs, {count(first.threads)} threads"
     rows = [_row(result, first) for result in results]
     heading = f"{first.workload} on {machine}, seed {first.scenario.seed} for all:"
-    return "\n".join([heading, "", *table(HEADERS, rows), "", LEGEND, NO_INTERVALS, ""])
+    notes = [f"note: {note}" for note in dict.fromkeys(chain.from_iterable(map(without_effect, results)))]
+    return "\n".join([heading, "", *table(HEADERS, rows), "", LEGEND, NO_INTERVALS, *notes, ""])
 
 
 def fast_faults(result: Result) -> int:

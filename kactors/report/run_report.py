@@ -7,11 +7,13 @@ from kactors.report.command import again
 from kactors.report.finding import finding, why_stopped
 from kactors.report.perf_stat import perf_stat
 from kactors.report.units import count, duration
+from kactors.report.without_effect import without_effect
 from protocols.result import Result
 
 
 def report(result: Result) -> str:
     """Return what `kactors run` prints: plain text, lines without trailing blanks, the fingerprint and seed last."""
+    notes = [*result.notes, *without_effect(result)]
     parts = [
         perf_stat(result),
         [*_what_ran(result), *sections.throughput(result)],
@@ -19,7 +21,7 @@ def report(result: Result) -> str:
         sections.mmap_sem_waits(result.mmap_sem),
         sections.transient_pages(result.transient),
         sections.cpu_times(result.cpu_time),
-        [*sections.memory(result), *(f" note           {note}" for note in result.notes)],
+        [*sections.memory(result), *(f" note           {note}" for note in notes)],
         finding(result.stop, result.virtual_ns),
         _identity(result),
     ]
