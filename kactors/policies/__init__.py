@@ -64,6 +64,8 @@ def find_policy(name: str) -> type[FaultPolicy]:
         return without(find_policy(base), dropped)
     if policy_file(name) is not None:
         found: type[FaultPolicy] = class_from_file("--policy", name, FaultPolicy)
+        if not isinstance(getattr(found, "name", None), str):
+            raise UsageError(f"--policy {name}: the class has no name (a string), under which its results are told")
         return found
     policy = POLICIES.get(ALIASES.get(name, name)) or BROKEN.get(name)
     if policy is None:

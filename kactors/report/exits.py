@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kactors.engine.errors import ActorCrash, UsageError
-from kactors.user_file import blamed
+from kactors.user_file import blamed, described
 from protocols.service.errors import ServiceError
 
 FINDING, USAGE, INTERNAL, INTERRUPTED, PIPE_GONE = 1, 2, 3, 130, 141
@@ -46,7 +46,7 @@ def exit_codes(
         raise SystemExit(complain(f"a policy's code called sys.exit({error.code!r})", USAGE)) from error
     except passing:
         raise
-    except Exception as error:
+    except BaseException as error:  # a user's policy may raise what it wants
         if show_traceback:
             traceback.print_exception(error)
         raise SystemExit(_tell(error, hint)) from error
@@ -60,7 +60,7 @@ def complain(text: str, code: int) -> int:
     return code
 
 
-def _tell(error: Exception, hint: str) -> int:
+def _tell(error: BaseException, hint: str) -> int:
     if isinstance(error, UsageError):
         return complain(str(error), USAGE)
     if isinstance(error, ServiceError):
@@ -71,14 +71,10 @@ def _tell(error: Exception, hint: str) -> int:
     if (blame := blamed(error)) is not None:
         return complain(blame, USAGE)
     if isinstance(error, ActorCrash):
-        what = f"{error.actor} crashed on {error.message} at {error.at_ns} ns: {_name(error.__cause__)}"
+        what = f"{error.actor} crashed on {error.message} at {error.at_ns} ns: {described(error.__cause__)}"
     else:
-        what = _name(error)
+        what = described(error)
     return complain(f"internal error: {what}{hint}", INTERNAL)
-
-
-def _name(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _leave_quietly() -> int:

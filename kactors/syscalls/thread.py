@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kactors import filemap
 from kactors.barrier import Barrier
 from kactors.cpu import Cpu
+from kactors.engine.errors import UsageError
 from kactors.fault_policy import FaultPath, FaultPolicy
 from kactors.kernel.accounting import Spent
 from kactors.kernel.pte import allows, mk_pte, pte_pfn
@@ -144,12 +145,19 @@ class UserThread:
             cpu.note(PageFaultUser(address=address, write=write))
         cpu.traced()
         cpu.work(cpu.machine.fault_entry_ns)
-        path = await self.policy.fault(cpu, address, write=write)
+        path = self._told(await self.policy.fault(cpu, address, write=write))
         cpu.work(cpu.machine.fault_exit_ns)
         cpu.leave_kernel()
         cpu.note(FaultDone(address=address, duration=cpu.clock_ns - began_ns, path=path))
         await cpu.return_to_user()
         return path is not FaultPath.SIGSEGV
+
+    def _told(self, path: object) -> FaultPath:
+        """Return by which path a policy says that it served a fault; a user's own may say anything."""
+        if isinstance(path, FaultPath):
+            return path
+        right = ", ".join(f"FaultPath.{each.name}" for each in FaultPath)
+        raise UsageError(f"{self.policy.name}: fault() returned {path!r}: should be one of {right}")
 
     # --- system calls ------------------------------------------------------------------------------------------------
 
