@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from kactors.engine.actor import Actor, Handler, Server
 from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
-from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.cache_line import CacheLine, Stores
 from kactors.kernel.layout import Layout, Space
 from kactors.kernel.mm_parts.grace_periods import GracePeriods
 from kactors.kernel.mm_parts.heap import Heap
@@ -64,6 +64,7 @@ class Mm(Server):
         self.machine = machine
         self.number = space.number
         self.lock_sequence = 1
+        self.stores = Stores(machine)
         self.cpumask = Cpumask(self, tlbie_line or CacheLine(machine))
         self.sem = MmapSem(self, self.cpumask.idles)
         self.grace_periods = GracePeriods(self, self.cpumask.members)
@@ -99,9 +100,17 @@ class Mm(Server):
         parts = (self.sem, self.vmas, self.pmds, self.admission, self.grace_periods)
         return next((holder for part in parts if (holder := part.holder(who)) is not None), None)
 
+    def reply(self, at_ns: int, client: Any, tag: int, message: Message) -> None:
+        """Answer a request, not before the CPU has behind it what it wrote before that."""
+        super().reply(max(at_ns, self.stores.done_ns(client.cpu_id)), client, tag, message)
+
     def must_hold_mmap_sem(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """Tell that the client does what needs mmap_sem."""
         self.sem.must_hold(client, tag, act, write=write)
+
+    def count_section(self, at_ns: int, cpu: int, *, ends: bool) -> int:
+        """Return when a writer of mmap_sem has moved mm_lock_seq, as his section begins or ends."""
+        return self.vmas.locks.count_section(at_ns, cpu, ends=ends)
 
     def end_write_section(self) -> None:
         """mmap_sem is released or downgraded: every per-VMA write lock ends with it (mm_lock_seq moves on)."""

@@ -85,11 +85,11 @@ def assert_mm_is_idle(mm):
     assert living == sorted(vma.vma_id for vma in mm.tree), "an area that left the tree lives on"
     assert all(vmas._by_id[vma_id].references == 1 and not vmas._by_id[vma_id].attached for vma_id in in_limbo)
     assert not any(any(domain.readers) for domain in mm.grace_periods._domains.values())
-    assert sorted(vmas._lines) == sorted(vmas._by_id)
+    assert sorted(vmas.lines) == sorted(vmas.locks._lines) == sorted(vmas._by_id)
     for vma in mm.tree:
         assert vma.sequence % 2 == 0, vma
         assert (vma.references, vma.readers, vma.writer_waits, vma.attached) == (1, 0, False, True), vma
-    assert not vmas._locks._writers
+    assert not vmas.locks._writers
     assert not vmas._postponed
     assert not vmas._regions.changing
     assert not any(mm.admission._inside.values())

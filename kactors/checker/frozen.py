@@ -23,13 +23,14 @@ from kactors.engine.actor import Actor
 from kactors.engine.engine import Engine
 from kactors.execution import Directory
 from kactors.fault_policy import FaultPolicy
-from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.cache_line import CacheLine, Stores
 from kactors.system import System
 from kactors.workloads import Workload
 from protocols.base import Message
 
 ATOMS = (int, str, bytes, float, types.NoneType, type, range, Enum, Message)
-CONSTANT = (Engine, Directory, System, FaultPolicy, Workload, CacheLine, BaseModel, types.ModuleType, types.CodeType)
+TIMES = (CacheLine, Stores)
+CONSTANT = (Engine, Directory, System, FaultPolicy, Workload, BaseModel, types.ModuleType, types.CodeType, *TIMES)
 UNSEEN = frozenset(
     {
         "engine",

@@ -72,3 +72,26 @@ class CacheLine:
         self._sharers.add(cpu)
         start_ns = max(self._free_at_ns, now_ns)
         return start_ns + self._machine.transfer_ns(self._owner, cpu)
+
+
+class Stores:
+    """What CPUs have written without asking for an answer: how long each of them has to wait for its lines.
+
+    What it asks for next it may fetch at the same time, but it goes on when it has both. The change itself it has paid
+    for before it said that it makes it.
+    """
+
+    __slots__ = ("_atomic_ns", "_done_ns")
+
+    def __init__(self, machine: Machine) -> None:
+        self._atomic_ns = machine.atomic_ns
+        self._done_ns: dict[int, int] = {}
+
+    def write(self, line: CacheLine, now_ns: int, cpu: int) -> None:
+        """Let a CPU write a line."""
+        done_ns = line.write(now_ns, cpu) - self._atomic_ns
+        self._done_ns[cpu] = max(done_ns, self._done_ns.get(cpu, 0))
+
+    def done_ns(self, cpu: int) -> int:
+        """Return when the CPU has its last write behind it, perhaps long since."""
+        return self._done_ns.get(cpu, 0)

@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.tracepoints import FaultDone
-from protocols.vma import VmaKind, VmaSnapshot
+from protocols.vma import VmaKind
 from tests.actors.scenes import BASE, PAGE, Heard, played, wait_until
 from tests.policies.searched import searched
 from tests.policies.steps import START_NS, asked, counted, with_history
@@ -131,57 +131,6 @@ def test_an_area_that_was_taken_out_since_the_walk_is_a_miss_and_looked_for_agai
     answers = []
     played(locked, unmap, policy=POLICY, set_up=with_history)
     assert [(answer.vma, answer.writer) for answer in answers] == [(None, False)]
-
-
-def test_vm_lock_is_a_line_of_its_own():
-    """Reading the area's words costs no transfer, whoever has locked it; in 6.15's form here it does."""
-
-    def second_look_ns(lock, unlock):
-        took = []
-
-        async def read(thread):
-            vma = await thread.cpu.copy_vma(BASE)
-            await wait_until(thread, START_NS + 50_000)
-            began_ns = thread.cpu.clock_ns
-            await thread.cpu.copy_vma(BASE)
-            took.append(thread.cpu.clock_ns - began_ns)
-            assert isinstance(vma, VmaSnapshot)
-
-        async def write(thread):
-            vma = await thread.cpu.copy_vma(BASE)
-            await wait_until(thread, START_NS)
-            await getattr(thread.cpu, lock)(vma)
-            getattr(thread.cpu, unlock)(vma)
-
-        machine, _ = played(read, write, policy=POLICY, set_up=with_history)
-        return took[0] - machine.system.machine.find_vma_ns, machine.system.machine.line_cache_ns
-
-    assert second_look_ns("vm_lock_read_trylock", "vm_lock_up_read")[0] == 1
-    taken_ns, transfer_ns = second_look_ns("vma_start_read", "vma_end_read")
-    assert taken_ns == transfer_ns
-
-
-def test_a_writers_line_comes_back_to_the_next_reader():
-    took = []
-
-    async def read(thread):
-        vma = await thread.cpu.copy_vma(BASE)
-        for at_us in (10, 20, 100):
-            await wait_until(thread, START_NS + at_us * 1_000)
-            began_ns = thread.cpu.clock_ns
-            await thread.cpu.vm_lock_read_trylock(vma)
-            took.append(thread.cpu.clock_ns - began_ns)
-            thread.cpu.vm_lock_up_read(vma)
-
-    async def write(thread):
-        await wait_until(thread, START_NS + 50_000)
-        await thread.mprotect(BASE, 10 * PAGE, writable=True)
-
-    machine, _ = played(read, write, policy=POLICY, set_up=with_history)
-    busy_ns = {name: ns for (name, _), ns in machine.system.mm.busy_ns().items() if name == "vm_lock line"}
-    assert busy_ns["vm_lock line"] > sum(took)
-    atomic_ns, transfer_ns = machine.system.machine.atomic_ns, machine.system.machine.line_cache_ns
-    assert took[1:] == [atomic_ns, atomic_ns + transfer_ns]
 
 
 @pytest.mark.parametrize("scene", ["collapse-fault", "munmap-table", "munmap-page", "munmap-tail", "mail-deadlock"])

@@ -10,11 +10,12 @@ from kactors.options import Options
 from kactors.policies import find_policy, load_policy
 from kactors.policies.classic import Classic
 from kactors.policies.spf_v9 import SpfV9
+from protocols.host import StealCpu
 from protocols.page_table import ClearPmd, PmdState
 from protocols.scenario import Khugepaged
 from protocols.tracepoints import FaultDone, PmdChanged, SpfAbort
 from tests.accounting import assert_settled
-from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played, wait_until
+from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, Hypervisor, played, scene, wait_until
 
 POPULATED = "pmd_populated_under_collapse"
 SPECULATIVE = {"page_tables": "speculative"}
@@ -146,10 +147,13 @@ async def huge_area(thread):
     await thread.touch(BASE + 9 * PAGE)
 
 
-def collapsed(*bodies, observers=(), **options):
-    return played(
-        *bodies, policy="spf-v9", set_up=huge_area, collapse_ms=1, policy_options=options, observers=observers
-    )
+def collapse_scene(*bodies, observers=(), **options):
+    return scene(*bodies, policy="spf-v9", set_up=huge_area, collapse_ms=1, policy_options=options, observers=observers)
+
+
+def collapsed(*bodies, **options):
+    machine = collapse_scene(*bodies, **options)
+    return machine, machine.run()
 
 
 def cleared_at():
@@ -160,21 +164,21 @@ def cleared_at():
 
 
 def verdicts_around_the_clearing(options):
-    """Let a fault begin at every 20 ns before a collapse clears the PMD: what comes of it."""
-    at_ns = cleared_at()
+    """Take a fault's CPU away between its look-up and its walk, for longer and longer, until a collapse has cleared."""
+    begins_ns = cleared_at() - 1_500
 
-    def fault_at(begin_ns):
-        async def work(thread):
-            await wait_until(thread, begin_ns)
-            await thread.touch(BASE + 3 * PAGE)
-            await wait_until(thread, 3e6)
-
-        return work
+    async def fault(thread):
+        await wait_until(thread, begins_ns)
+        await thread.touch(BASE + 3 * PAGE)
+        await wait_until(thread, 3e6)
 
     found = set()
-    for before_ns in range(0, 1_000, 20):
+    for stolen_ns in range(50, 2_000, 50):
         reasons = Heard(SpfAbort)
-        machine, result = collapsed(fault_at(at_ns - before_ns), observers=[reasons], **options)
+        machine = collapse_scene(fault, observers=[reasons], **options)
+        steal = StealCpu(duration=stolen_ns)
+        Hypervisor(machine.system.engine, 1).say(begins_ns + 300, machine.system.cpus[0], steal)
+        result = machine.run()
         if result.stop.kind == "violation":
             found.add(result.stop.property)
         else:

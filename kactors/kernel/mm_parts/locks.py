@@ -108,9 +108,11 @@ class MmapSem(Part):
         done_ns = self._seq_line.read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, MmapSeq(sequence=self.sequence))
 
-    def _count_seq(self, at_ns: int, cpu: int) -> int:
-        """Return when a writer has moved mmap_seq; where nobody ever read it, the kernel has none."""
-        return self._seq_line.write(at_ns, cpu) if self._seq_line.in_use else at_ns
+    def _count_seq(self, at_ns: int, cpu: int, *, ends: bool) -> int:
+        """Return when a writer has moved mmap_seq and mm_lock_seq; where nobody ever read one, the kernel has none."""
+        if self._seq_line.in_use:
+            at_ns = self._seq_line.write(at_ns, cpu)
+        return self.mm.count_section(at_ns, cpu, ends=ends)
 
     def _down_read(self, _: DownRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
@@ -148,7 +150,7 @@ class MmapSem(Part):
         self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns) if owns else [])
 
     def _up_write(self, _: UpWrite, client: Any, tag: int) -> None:
-        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id), client.cpu_id)
+        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id, ends=True), client.cpu_id)
         actions: list[Action] = []
         if self._ends(client, tag, write=True):
             self._end_hold(done_ns)
@@ -156,7 +158,7 @@ class MmapSem(Part):
         self._release(done_ns, client, tag, actions)
 
     def _downgrade(self, _: DowngradeWrite, client: Any, tag: int) -> None:
-        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id), client.cpu_id)
+        done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id, ends=True), client.cpu_id)
         actions: list[Action] = []
         if self._ends(client, tag, write=True):
             self._end_hold(done_ns)
@@ -193,7 +195,7 @@ class MmapSem(Part):
     def _answer(self, at_ns: int, client: Any, tag: int, verdict: Verdict, *, write: bool) -> None:
         """Reply now, unless the writer spins: his answer comes with the release."""
         if verdict is Verdict.ACQUIRED and write:
-            at_ns = self._count_seq(at_ns, client.cpu_id)
+            at_ns = self._count_seq(at_ns, client.cpu_id, ends=False)
         if verdict is Verdict.ACQUIRED and self.mm.engine.listens(LockAcquired):
             self._tell_acquired(client, tag, write=write)
         if verdict is not Verdict.SPIN:
@@ -217,7 +219,7 @@ class MmapSem(Part):
                 # A spinner gets it as a writer, a sleeper as a reader.
                 self._tell_acquired(client, tag, write=verdict is Verdict.ACQUIRED)
             if verdict is Verdict.ACQUIRED:
-                when_ns = self._count_seq(self._line.write(at_ns, client.cpu_id), client.cpu_id)
+                when_ns = self._count_seq(self._line.write(at_ns, client.cpu_id), client.cpu_id, ends=False)
             elif verdict in WAKE_UPS:
                 # try_to_wake_up runs on the releasing CPU, one sleeper after the other.
                 woken += 1

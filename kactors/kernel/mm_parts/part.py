@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from kactors.engine.actor import Handler
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
+from kactors.kernel.cache_line import Stores
 from kactors.kernel.vma_tree import VmaTree
 from protocols.base import Message
 from protocols.machine import Machine
@@ -20,6 +21,7 @@ class Host(Protocol):
 
     engine: Engine
     machine: Machine
+    stores: Stores
     lock_sequence: int
     name: str
     id: int
@@ -45,6 +47,10 @@ class Host(Protocol):
 
     def must_hold_mmap_sem(self, client: Any, tag: int, act: str, *, write: bool) -> None:
         """Tell that the client does what needs mmap_sem."""
+        ...
+
+    def count_section(self, at_ns: int, cpu: int, *, ends: bool) -> int:
+        """Return when a writer of mmap_sem has moved mm_lock_seq."""
         ...
 
     def end_write_section(self) -> None:

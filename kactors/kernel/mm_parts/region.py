@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from kactors.engine.actor import Handler
-from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.vma_tree import Vma
 from protocols.base import Message
@@ -39,12 +38,19 @@ MAP_FAILED = -1
 
 @dataclass(frozen=True)
 class _Change:
-    """A tree change under way: whose it is, which areas it makes unstable, and how it ends."""
+    """A tree change under way: whose it is, which areas it makes unstable, and how it ends.
+
+    Attributes:
+        alters: there is something to change: whoever only finds that out writes nothing.
+        new: how many areas it makes.
+    """
 
     client: Any
     tag: int
     touched: list[Vma]
     finish: Callable[[], Message]
+    alters: bool
+    new: int = 0
 
 
 class Regions:
@@ -55,7 +61,6 @@ class Regions:
         self._tree = vmas.tree
         self._change: _Change | None = None
         self._changes = 0
-        self._seq_line = CacheLine(vmas.machine)
 
     @property
     def changing(self) -> bool:
@@ -66,15 +71,6 @@ class Regions:
     def sequence(self) -> int:
         """mm_seq of SPF v12: odd while a change is under way, and never the same for two of them."""
         return 2 * self._changes + self.changing
-
-    def read_sequence(self, cpu: int) -> int:
-        """Return when a CPU has read mm_seq."""
-        return self._seq_line.read(self._vmas.now_ns, cpu)
-
-    def _count(self, cpu: int) -> None:
-        """Take mm_seq's line from its readers; where nobody ever read it, the kernel has none."""
-        if self._seq_line.in_use:
-            self._seq_line.write(self._vmas.now_ns, cpu)
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Return the handlers of tree changes."""
@@ -87,32 +83,40 @@ class Regions:
         }
 
     def _begin(self, change: _Change, cost_ns: int) -> None:
-        """Make the areas unstable and complete the change after ``cost_ns``; sleep first while faults hold them."""
+        """Make the areas unstable; the change is complete ``cost_ns`` after its lines are here.
+
+        Sleep first while faults hold the areas.
+        """
         vmas, client, tag = self._vmas, change.client, change.tag
         vmas.mm.must_hold_mmap_sem(client, tag, "changes the VMA tree", write=True)
-        if not vmas.lock_for_write(change.touched, (client, tag)):
-            vmas.mm.reply(vmas.now_ns, client, tag, MUST_SLEEP)
+        at_ns, granted = vmas.locks.lock_for_write(change.touched, (client, tag))
+        if not granted:
+            vmas.mm.reply(at_ns, client, tag, MUST_SLEEP)
             return
         for vma in change.touched:
             vma.sequence += 1
         tell_acquired(vmas.mm.engine, vmas.mm, MM_RB_LOCK, (client, tag), place=vmas.mm.number)
-        self._count(client.cpu_id)
+        if change.alters:
+            at_ns = vmas.lines.begin_change(at_ns, client.cpu_id, change.touched)
         self._change = change
-        vmas.mm.engine.post(vmas.now_ns + cost_ns, vmas.mm, vmas.mm, ADJUST_DONE)
+        done_ns = at_ns + cost_ns + change.new * vmas.locks.lock_new_ns
+        vmas.mm.engine.post(done_ns, vmas.mm, vmas.mm, ADJUST_DONE)
 
     def _done(self, _: AdjustDone, client: Any, tag: int) -> None:
         del client, tag
         change, self._change = self._change, None
         if change is None:
             raise AssertionError("AdjustDone without a change under way")
+        done_ns = self._vmas.now_ns
+        if change.alters:
+            done_ns = self._vmas.lines.end_change(done_ns, change.client.cpu_id, change.touched)
         answer = change.finish()
         self._changes += 1
-        self._count(change.client.cpu_id)
         for vma in change.touched:
             vma.sequence += 1
         mm, who = self._vmas.mm, (change.client, change.tag)
         tell_released(mm.engine, mm, MM_RB_LOCK, who, place=mm.number)
-        self._vmas.mm.reply(self._vmas.now_ns, change.client, change.tag, answer)
+        self._vmas.mm.reply(done_ns, change.client, change.tag, answer)
         self._vmas.replay_postponed()
 
     # --- mmap --------------------------------------------------------------------------------------------------------
@@ -122,7 +126,7 @@ class Regions:
         start = message.address if message.address >= 0 else self._tree.unmapped_area(message.length)
         if start is None or self._tree.overlapping(start, start + message.length):
             failed = RegionMapped(address=MAP_FAILED, merged=False)
-            self._vmas.mm.reply(self._vmas.now_ns + self._vmas.machine.find_vma_ns, client, tag, failed)
+            self._vmas.mm.reply(self._vmas.lines.look_up(self._vmas.now_ns, client.cpu_id, None), client, tag, failed)
             return
         end = start + message.length
         wanted = Vma(
@@ -138,7 +142,8 @@ class Regions:
         below = below if below is not None and below.mergeable_with(wanted) else None
         above = above if above is not None and above.mergeable_with(wanted) else None
         touched = [vma for vma in (below, above) if vma is not None]
-        change = _Change(client, tag, touched, lambda: self._map(wanted, below, above, client))
+        new = 0 if touched else 1
+        change = _Change(client, tag, touched, lambda: self._map(wanted, below, above, client), alters=True, new=new)
         self._begin(change, self._vmas.machine.vma_adjust_ns)
 
     def _map(self, wanted: Vma, below: Vma | None, above: Vma | None, client: Any) -> Message:
@@ -155,7 +160,7 @@ class Regions:
             # vma_start_write on the new area (H6): no per-VMA fault enters before mmap_sem is released.
             made.locked_at = self._vmas.mm.lock_sequence
             made.mapped_file = wanted.mapped_file
-            self._vmas.adopt(made)
+            self._vmas.adopt(made, client.cpu_id)
         engine, shift = self._vmas.mm.engine, self._vmas.machine.page_shift
         if engine.listens(RangeMapped):
             shared = wanted.mapped_file is not None and wanted.mapped_file.shared
@@ -174,12 +179,12 @@ class Regions:
         """Return the cuts that isolate [start, end), as (area, address)."""
         return [(vma, at) for at in (start, end) if (vma := self._tree.straddling(at)) is not None]
 
-    def _cut(self, start: int, end: int) -> list[Vma]:
-        """Split at both ends and return the areas between."""
+    def _cut(self, start: int, end: int, cpu: int) -> list[Vma]:
+        """Let a CPU split at both ends; return the areas between."""
         for at in (start, end):
             vma = self._tree.straddling(at)
             if vma is not None:
-                self._vmas.adopt(self._tree.split(vma, at))
+                self._vmas.adopt(self._tree.split(vma, at), cpu)
         return self._tree.overlapping(start, end)
 
     def _split(self, message: SplitRegion, client: Any, tag: int) -> None:
@@ -187,9 +192,10 @@ class Regions:
         cuts = self._ends(start, end)
 
         def finish() -> Message:
-            return RegionVmas(vmas=tuple(vma.snapshot() for vma in self._cut(start, end)))
+            return RegionVmas(vmas=tuple(vma.snapshot() for vma in self._cut(start, end, client.cpu_id)))
 
-        change = _Change(client, tag, self._tree.overlapping(start, end), finish)
+        inside = self._tree.overlapping(start, end)
+        change = _Change(client, tag, inside, finish, alters=bool(cuts), new=len(cuts))
         self._begin(change, self._vmas.machine.find_vma_ns + len(cuts) * self._vmas.machine.vma_adjust_ns)
 
     def _detach(self, message: DetachRegion, client: Any, tag: int) -> None:
@@ -198,15 +204,15 @@ class Regions:
         inside = self._tree.overlapping(start, end)
 
         def finish() -> Message:
-            gone = self._cut(start, end)
+            gone = self._cut(start, end, client.cpu_id)
             for vma in gone:
                 self._tree.erase(vma)
                 self._vmas.limbo.erased(vma, client)
             return RegionVmas(vmas=tuple(vma.snapshot() for vma in gone))
 
         machine = self._vmas.machine
-        steps = len(cuts) + len(inside)
-        self._begin(_Change(client, tag, inside, finish), machine.find_vma_ns + steps * machine.vma_adjust_ns)
+        cost_ns = machine.find_vma_ns + (len(cuts) + len(inside)) * machine.vma_adjust_ns
+        self._begin(_Change(client, tag, inside, finish, alters=bool(inside), new=len(cuts)), cost_ns)
 
     def _merge(self, message: MergeRegion, client: Any, tag: int) -> None:
         start, end = message.start, message.end
@@ -223,7 +229,7 @@ class Regions:
 
         mergeable = any(a.end == b.start and a.mergeable_with(b) for a, b in pairwise(touched))
         cost_ns = self._vmas.machine.vma_adjust_ns if mergeable else self._vmas.machine.find_vma_ns
-        self._begin(_Change(client, tag, touched if mergeable else [], finish), cost_ns)
+        self._begin(_Change(client, tag, touched if mergeable else [], finish, alters=mergeable), cost_ns)
 
     def _absorb_runs(self, vmas: list[Vma], client: Any) -> None:
         lower = None

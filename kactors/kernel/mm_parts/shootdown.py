@@ -66,19 +66,22 @@ class Cpumask(Part):
         return self.machine.lazy_tlb != "keep" and cpu not in self._members
 
     def _join(self, _: JoinMm, client: Any, tag: int) -> None:
+        was_lazy = self._lazy.pop(client.cpu_id, None) is not None
         self._members[client.cpu_id] = client
-        self._lazy.pop(client.cpu_id, None)
         self._sorted = tuple(sorted(self._members))
-        done_ns = self._line.write(self.now_ns, client.cpu_id)
+        # A CPU that was skipped has stayed in mm_cpumask: it looks at tlb_gen, whether it has missed anything.
+        line = self._line
+        done_ns = (line.read if was_lazy else line.write)(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, MmJoined(generation=self._generation))
 
     def _leave(self, _: LeaveMm, client: Any, tag: int) -> None:
         del tag
         self._members.pop(client.cpu_id, None)
-        if self.machine.lazy_tlb == "skip":
-            self._lazy[client.cpu_id] = client
         self._sorted = tuple(sorted(self._members))
-        self._line.write(self.now_ns, client.cpu_id)
+        if self.machine.lazy_tlb == "skip":
+            self._lazy[client.cpu_id] = client  # is_lazy, a flag of the CPU's own: mm_cpumask stays as it is
+        else:
+            self._line.write(self.now_ns, client.cpu_id)
 
     def _drop(self, _: DropMm, client: Any, tag: int) -> None:
         del tag

@@ -7,12 +7,12 @@ from typing import Any
 
 from kactors.engine.actor import Handler
 from kactors.engine.waits import Holder
-from kactors.kernel.cache_line import CacheLine
 from kactors.kernel.lockdep import MM_RB_LOCK, tell_acquired, tell_released
 from kactors.kernel.mm_parts.grace_periods import GracePeriods
 from kactors.kernel.mm_parts.limbo import Limbo
 from kactors.kernel.mm_parts.part import Host, Part, Who
 from kactors.kernel.mm_parts.region import Regions
+from kactors.kernel.mm_parts.vma_lines import VmaLines
 from kactors.kernel.mm_parts.vma_locks import VmaLocks
 from kactors.kernel.vma_tree import Vma, VmaTree
 from protocols.base import Message
@@ -49,9 +49,8 @@ class Vmas(Part):
         super().__init__(mm)
         self.tree = tree
         self._by_id: dict[int, Vma] = {}
-        self._lines: dict[int, CacheLine] = {}
-        self._rb_line = CacheLine(mm.machine)
-        self._locks = VmaLocks(self)
+        self.lines = VmaLines(mm.machine)
+        self.locks = VmaLocks(self)
         self.limbo = Limbo(self, grace_periods)
         self._regions = Regions(self)
         self._postponed: list[tuple[Message, Any, int]] = []
@@ -74,22 +73,21 @@ class Vmas(Part):
             ReadTreeSeq: self._read_tree_seq,
             RefVma: self._ref,
             **self.limbo.handlers(),
-            **self._locks.handlers(),
+            **self.locks.handlers(),
             **self._regions.handlers(),
         }
 
     def holder(self, who: Who) -> Holder | None:
         """Name what keeps ``who`` waiting: the readers of a VMA, or a tree change."""
-        if (readers := self._locks.holder(who)) is not None:
+        if (readers := self.locks.holder(who)) is not None:
             return readers
         if any((client, tag) == who for _, client, tag in self._postponed):
             return Holder("mm_rb_lock (held for write)", (self.mm.name,), 0, "a tree change is not complete")
         return None
 
     def lines_busy_ns(self) -> dict[tuple[str, int], int]:
-        """Return how long the cache lines of mm_rb_lock and of each area have been taken."""
-        areas = {("VMA line", vma_id): line.busy_ns for vma_id, line in self._lines.items()}
-        return {("mm_rb_lock line", 0): self._rb_line.busy_ns, **areas, **self._locks.lines_busy_ns()}
+        """Return how long the cache lines of the tree, of each area and of its lock have been taken."""
+        return {**self.lines.busy_ns(), **self.locks.lines_busy_ns()}
 
     def areas(self) -> Iterator[Vma]:
         """Yield every area that is in the tree, or that a reference or a reader still keeps."""
@@ -97,10 +95,11 @@ class Vmas(Part):
 
     # --- services for the tree changes -------------------------------------------------------------------------------
 
-    def adopt(self, vma: Vma) -> None:
-        """Know a new area by its number."""
+    def adopt(self, vma: Vma, cpu: int) -> None:
+        """Know a new area, which a CPU has made, by its number."""
         self._by_id[vma.vma_id] = vma
-        self._lines[vma.vma_id] = CacheLine(self.machine)
+        self.lines.add(vma.vma_id, cpu)
+        self.locks.add(vma, cpu)
 
     def drop(self, vma: Vma) -> None:
         """Drop one reference; the last one frees the area."""
@@ -111,20 +110,12 @@ class Vmas(Part):
         """Free an area that neither a reference nor a reader keeps."""
         if vma.references == 0 and vma.readers == 0:
             del self._by_id[vma.vma_id]
-            del self._lines[vma.vma_id]
-            self._locks.forget(vma)
+            self.lines.remove(vma.vma_id)
+            self.locks.forget(vma)
 
     def known(self, vma_id: int) -> Vma | None:
         """Return the area if it has not been freed."""
         return self._by_id.get(vma_id)
-
-    def line(self, vma: Vma) -> CacheLine:
-        """Return the cache line of an area's own words."""
-        return self._lines[vma.vma_id]
-
-    def lock_for_write(self, vmas: list[Vma], who: Who) -> bool:
-        """vma_start_write on each: False when readers are inside; ``who`` is woken once they are gone."""
-        return self._locks.lock_for_write(vmas, who)
 
     def replay_postponed(self) -> None:
         """mm_rb_lock is free again, and mm_seq even: serve the look-ups that waited for it."""
@@ -142,10 +133,10 @@ class Vmas(Part):
         return vma
 
     def _written(self, vma_id: int, message: Message, client: Any) -> Vma | None:
-        """As ``used``, by somebody who writes a word of it: its cache line goes to him."""
+        """As ``used``, by somebody who writes a word of it: its cache line goes to him, for which he waits."""
         vma = self.used(vma_id, message, client)
         if vma is not None:
-            self._lines[vma_id].write(self.now_ns, client.cpu_id)
+            self.mm.stores.write(self.lines[vma_id], self.now_ns, client.cpu_id)
         return vma
 
     # --- handlers ----------------------------------------------------------------------------------------------------
@@ -154,34 +145,33 @@ class Vmas(Part):
         if self.mm.engine.listens(LockNeeded):
             self.mm.must_hold_mmap_sem(client, tag, "looks a VMA up with find_vma", write=False)
         vma = self.tree.find(message.address)
-        if vma is None:
-            self.mm.reply(self.now_ns + self.machine.find_vma_ns, client, tag, NO_VMA)
-            return
-        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id) + self.machine.find_vma_ns
-        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
+        done_ns = self.lines.look_up(self.now_ns, client.cpu_id, vma)
+        self.mm.reply(done_ns, client, tag, NO_VMA if vma is None else VmaFound(vma=vma.snapshot()))
 
     def _get_vma(self, message: GetVma, client: Any, tag: int) -> None:
         if self._regions.changing:
+            self.lines.rb_lock.read(self.now_ns, client.cpu_id)  # it spins on a copy
             self._postponed.append((message, client, tag))
             return
         if self.mm.engine.listens(LockAcquired):
             mm, who = self.mm, (client, tag)
             tell_acquired(mm.engine, mm, MM_RB_LOCK, who, place=mm.number, write=False)
             tell_released(mm.engine, mm, MM_RB_LOCK, who, place=mm.number, write=False)
-        done_ns = self._rb_line.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
+        done_ns = self.lines.rb_lock.write_twice(self.now_ns, client.cpu_id, self.machine.find_vma_ns)
+        done_ns = self.lines.nodes.read(done_ns, client.cpu_id)
         vma = self.tree.find(message.address)
         if vma is None:
             self.mm.reply(done_ns, client, tag, NO_VMA)
             return
         vma.references += 1
-        done_ns = self._lines[vma.vma_id].write(done_ns, client.cpu_id)
+        done_ns = self.lines[vma.vma_id].write(done_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
 
     def _put_vma(self, message: PutVma, client: Any, tag: int) -> None:
         del tag
         vma = self.used(message.vma_id, message, client)
         if vma is not None:
-            self._lines[message.vma_id].write(self.now_ns, client.cpu_id)
+            self.lines[message.vma_id].write(self.now_ns, client.cpu_id)
             self.drop(vma)
 
     def _read_sequence(self, message: ReadSequence, client: Any, tag: int) -> None:
@@ -189,7 +179,7 @@ class Vmas(Part):
         if vma is None:
             self.mm.reply(self.now_ns, client, tag, VmaSequence(sequence=0, attached=False))
             return
-        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
+        done_ns = self.lines[vma.vma_id].read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaSequence(sequence=vma.sequence, attached=vma.attached))
 
     def _read_vma(self, message: ReadVma, client: Any, tag: int) -> None:
@@ -197,7 +187,7 @@ class Vmas(Part):
         if vma is None:
             self.mm.reply(self.now_ns, client, tag, VmaRead(vma=Vma(message.vma_id, 0, 0).snapshot(), attached=False))
             return
-        done_ns = self._lines[vma.vma_id].read(self.now_ns, client.cpu_id)
+        done_ns = self.lines[vma.vma_id].read(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaRead(vma=vma.snapshot(), attached=vma.attached))
 
     def _anon_vma_prepare(self, message: AnonVmaPrepare, client: Any, tag: int) -> None:
@@ -220,29 +210,24 @@ class Vmas(Part):
 
     def _walk(self, message: WalkVmas, client: Any, tag: int) -> None:
         vma = self.tree.find(message.address)
-        walked_ns = self.now_ns + self.machine.find_vma_ns
+        done_ns = self.lines.look_up(self.now_ns, client.cpu_id, vma)
         if vma is None:
-            self.mm.reply(walked_ns, client, tag, VmaWalked(vma=None, writer=False))
+            self.mm.reply(done_ns, client, tag, VmaWalked(vma=None, writer=False))
             return
+        done_ns = self.locks.read_section(done_ns, client.cpu_id)
         writer = vma.locked_at == self.mm.lock_sequence
-        # Who goes on counts himself into vm_refcnt, in the same cache line: that pays for both.
-        done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id) if writer else walked_ns
         self.mm.reply(done_ns, client, tag, VmaWalked(vma=vma.snapshot(), writer=writer))
 
     def _copy(self, message: CopyVma, client: Any, tag: int) -> None:
         vma = self.tree.find(message.address)
-        walked_ns = self.now_ns + self.machine.find_vma_ns
-        if vma is None:
-            self.mm.reply(walked_ns, client, tag, NO_VMA)
-            return
-        done_ns = self._lines[vma.vma_id].read(walked_ns, client.cpu_id)
-        self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
+        done_ns = self.lines.look_up(self.now_ns, client.cpu_id, vma)
+        self.mm.reply(done_ns, client, tag, NO_VMA if vma is None else VmaFound(vma=vma.snapshot()))
 
     def _read_tree_seq(self, message: ReadTreeSeq, client: Any, tag: int) -> None:
+        done_ns = self.lines.mm_seq.read(self.now_ns, client.cpu_id)
         if self._regions.changing and message.begin:
             self._postponed.append((message, client, tag))
             return
-        done_ns = self._regions.read_sequence(client.cpu_id)
         self.mm.reply(done_ns, client, tag, TreeSeq(sequence=self._regions.sequence))
 
     def _ref(self, message: RefVma, client: Any, tag: int) -> None:
@@ -251,10 +236,10 @@ class Vmas(Part):
             self.mm.reply(self.now_ns, client, tag, NO_VMA)
             return
         vma.references += 1
-        done_ns = self._lines[vma.vma_id].write(self.now_ns, client.cpu_id)
+        done_ns = self.lines[vma.vma_id].write(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, VmaFound(vma=vma.snapshot()))
 
     def _atomic(self, message: VmaAtomic, client: Any, tag: int) -> None:
-        line = self._lines.get(message.vma_id)
-        done_ns = line.write(self.now_ns, client.cpu_id) if line is not None else self.now_ns
+        known = message.vma_id in self.lines
+        done_ns = self.lines[message.vma_id].write(self.now_ns, client.cpu_id) if known else self.now_ns
         self.mm.reply(done_ns, client, tag, VMA_ATOMIC_DONE)
