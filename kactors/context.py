@@ -13,6 +13,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import Directory, Execution, Task
 from kactors.kernel.accounting import Spent
+from protocols.allocation import AllocPages, FreePages, PagesAllocated
 from protocols.base import Message
 from protocols.mmap_sem import (
     DOWN_READ,
@@ -200,6 +201,37 @@ class KernelContext(Execution):
         """End a page table; return the frame that held it."""
         freed: TableFreed = await self.ask(self.ptl(table), FREE_TABLE)
         return freed.pfn
+
+    # --- blocks of pages ---------------------------------------------------------------------------------------------
+
+    async def take_huge(self) -> int:
+        """Take a huge page's frames and tie them together (prep_compound_page); return the first.
+
+        -1: none is free, and for a page that one can do without nothing is reclaimed (GFP_TRANSHUGE_LIGHT).
+        """
+        order = self.machine.huge_order
+        answer = await self.ask(self.directory.allocator, AllocPages(order=order, count=1, memalloc=False))
+        if type(answer) is not PagesAllocated:
+            return -1
+        self._look_through(order)
+        pfn: int = answer.pfns[0]
+        self._note_taken(pfn, order)
+        return pfn
+
+    async def put_huge(self, pfn: int) -> None:
+        """Give back what ``take_huge`` took."""
+        order = self.machine.huge_order
+        self._note_put_back(pfn, order)
+        await self._free_block(pfn, order)
+
+    async def _free_block(self, pfn: int, order: int) -> None:
+        """free_pages_prepare, then a section under zone->lock: large blocks go back one by one."""
+        self._look_through(order)
+        await self.ask(self.directory.allocator, FreePages(order=order, pfns=(pfn,)))
+
+    def _look_through(self, order: int) -> None:
+        """Each further page of a block has a struct page of its own, which is written or checked."""
+        self.spend(self.machine.tail_page_ns * ((1 << order) - 1))
 
     def _note_taken(self, pfn: int, order: int) -> None:
         if self.engine.listens(FrameTaken):

@@ -26,7 +26,7 @@ from protocols.allocation import (
     PagesAllocated,
     Reclaimed,
 )
-from protocols.page_table import InstallHuge, InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
+from protocols.page_table import InstallTable, PmdState, PteLocked, SetPte, TableInstalled, TrylockPte
 from protocols.rcu import RCU, CallRcu, SrcuReadLock, SrcuReadLocked, SrcuReadUnlock, VmaCallbacks
 from protocols.scenario import BoundScope
 from protocols.tracepoints import (
@@ -44,7 +44,6 @@ from protocols.vma import (
     SpfEnter,
     SpfExit,
     VmaEndRead,
-    VmaKind,
     VmaSequence,
     VmaSnapshot,
     VmLockUpRead,
@@ -153,19 +152,24 @@ class FaultContext(VmaContext):
         return Page(pfn, address, zeroing_ns)
 
     async def move_memory(self, alone_ns: int, size: int) -> int:
-        """Clear ``size`` bytes, or copy half as many, which takes ``alone_ns`` when nobody else does; return how long.
-
-        Many CPUs of a socket that do so at once share its bandwidth. The memory is the socket's own (first touch).
-        """
-        machine = self.machine
-        took_ns = self.jitter(alone_ns)
-        if machine.memory_bandwidth_gbs:
-            message = MoveMemory(socket=machine.socket_of(self.cpu_id), size=size)
-            moves: MemoryMoves = await self.ask(self.directory.allocator, message)
-            took_ns = max(took_ns, moves.takes)
+        """Clear ``size`` bytes, or copy half as many, which takes ``alone_ns`` if nobody else does; return how long."""
+        took_ns = await self.memory_takes(self.jitter(alone_ns), size)
         began_ns = self.clock_ns
         self.spend(took_ns)
         return self.clock_ns - began_ns
+
+    async def memory_takes(self, alone_ns: int, size: int) -> int:
+        """Return how long it takes from now until ``size`` bytes have gone through this socket's memory channels.
+
+        Many CPUs of a socket share its bandwidth; alone it takes ``alone_ns``. The memory is the socket's own (first
+        touch).
+        """
+        machine = self.machine
+        if not machine.memory_bandwidth_gbs:
+            return alone_ns
+        message = MoveMemory(socket=machine.socket_of(self.cpu_id), size=size)
+        moves: MemoryMoves = await self.ask(self.directory.allocator, message)
+        return max(alone_ns, moves.takes)
 
     async def copy_user_page(self, page: Page) -> Page:
         """Copy another page into one that was allocated for that; return it with what filling it has cost."""
@@ -209,14 +213,14 @@ class FaultContext(VmaContext):
 
     async def discard(self, page: Page) -> None:
         """Throw away a page that was zeroed for nothing (A10, C14)."""
-        self._zeroed_in_vain(page.zeroing_ns)
+        self.zeroed_in_vain(page.zeroing_ns)
         if self.engine.listens(PageDiscarded):
             self.note(PageDiscarded(pfn=page.pfn, address=page.address, zeroing=page.zeroing_ns))
         self.traced()
         await self._put_frame(page.pfn)
 
-    def _zeroed_in_vain(self, ns: int) -> None:
-        """Count time as wasted; it took less where the core has become less busy in the middle of it."""
+    def zeroed_in_vain(self, ns: int) -> None:
+        """Count what zeroing took as wasted; it took less where the core has become less busy in the middle of it."""
         ns = min(ns, self.spent[self.mode])
         self.spent[self.mode] -= ns
         self.spent[Spent.ZEROING_WASTED] += ns
@@ -240,16 +244,16 @@ class FaultContext(VmaContext):
             if self.engine.listens(MmPageFree):
                 self.note(MmPageFree(pfn=pfn, order=order))
             self.traced()
-        if order:
-            await self.ask(self.directory.allocator, FreePages(order=order, pfns=pfns))
-            return
         for pfn in pfns:
-            await self._put_frame(pfn)
+            await (self._free_block(pfn, order) if order else self._put_frame(pfn))
 
-    async def lru_cache_add(self) -> None:
-        """Collect a page for the LRU list; a full batch goes there, under the lru_lock of this CPU's node."""
+    async def lru_cache_add(self, *, huge: bool = False) -> None:
+        """Collect a page for the LRU list; a full batch goes there, under the lru_lock of this CPU's node.
+
+        A huge page is not kept back: it goes there at once, with what has been collected.
+        """
         self._pagevec += 1
-        if self._pagevec == PAGEVEC_SIZE:
+        if huge or self._pagevec == PAGEVEC_SIZE:
             await self.lru_add_drain()
 
     async def lru_add_drain(self) -> None:
@@ -257,10 +261,10 @@ class FaultContext(VmaContext):
         pages, self._pagevec = self._pagevec, 0
         await self._move_on_lru(pages)
 
-    async def lru_delete(self, pages: int) -> None:
-        """Take pages that are to be freed off the list, some at a time."""
-        for first in range(0, pages, SWAP_CLUSTER_MAX):
-            await self._move_on_lru(min(SWAP_CLUSTER_MAX, pages - first))
+    async def lru_delete(self, pages: int, *, cluster: int = SWAP_CLUSTER_MAX) -> None:
+        """Take pages that are to be freed off the list, some at a time; huge ones one by one."""
+        for first in range(0, pages, cluster):
+            await self._move_on_lru(min(cluster, pages - first))
 
     async def _move_on_lru(self, pages: int) -> None:
         if pages and self.machine.lru_page_ns:
@@ -294,39 +298,6 @@ class FaultContext(VmaContext):
         self.pmd_unlock(address)
         if not used:
             await self.put_page(pfn)
-
-    async def fault_huge(self, vma: VmaSnapshot, address: int) -> bool:
-        """A6: map a huge page where the PMD is none and the VMA allows it; False: do it with small pages."""
-        size = self.machine.pmd_size
-        base = address // size * size
-        fits = vma.start <= base and base + size <= vma.end
-        # A huge PMD is always writable here (there is no huge zero page), so it may not stand in a read-only area.
-        if not (self.huge_faults and vma.hugepage and vma.writable and fits and vma.kind is not VmaKind.FILE):
-            return False
-        self.anon_vma_prepare(vma)
-        table_pfn = await self.take_page()
-        # GFP_TRANSHUGE_LIGHT: no reclaim and no OOM killer for a page that one can do without.
-        request = AllocPages(order=self.machine.huge_order, count=1, memalloc=False)
-        answer = await self.ask(self.directory.allocator, request)
-        if type(answer) is not PagesAllocated:
-            await self.put_page(table_pfn)
-            self.count("thp_fault_fallback")
-            return False
-        pfn = answer.pfns[0]
-        self._note_taken(pfn, self.machine.huge_order)
-        zeroing_ns = await self.move_memory(self.machine.clear_huge_ns, size)
-        pmd = await self.pmd_lock(address)
-        used = pmd.state is PmdState.NONE
-        if used:
-            self.count("thp_fault_alloc")
-            self.say(self.directory.mm, InstallHuge(address=address, pfn=pfn, table_pfn=table_pfn), self.current.tag)
-        self.pmd_unlock(address)
-        if not used:
-            self._zeroed_in_vain(zeroing_ns)
-            await self.put_page(table_pfn)
-            self._note_put_back(pfn, self.machine.huge_order)
-            await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(pfn,)))
-        return True
 
     async def pte_trylock(self, table: int, address: int) -> int | None:
         """Take the PTE lock if it is free; return the entry under the lock, or None."""

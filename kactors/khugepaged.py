@@ -22,7 +22,7 @@ from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import Directory, Task
 from kactors.kernel.pte import ZERO_PFN, pte_pfn, pte_write
-from protocols.allocation import AllocPages, FreePages, PagesAllocated
+from protocols.allocation import FreePages
 from protocols.base import Message
 from protocols.host import CollapseRange
 from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS
@@ -235,13 +235,9 @@ class Khugepaged(KernelContext):
 
     async def _collapse(self, address: int, writer: Writer) -> str:
         """E1 to E8."""
-        allocated = await self.ask(
-            self.directory.allocator, AllocPages(order=self.machine.huge_order, count=1, memalloc=False)
-        )
-        if type(allocated) is not PagesAllocated:
+        huge_pfn = await self.take_huge()
+        if huge_pfn < 0:
             return "alloc_huge_page_failed"
-        huge_pfn = allocated.pfns[0]
-        self._note_taken(huge_pfn, self.machine.huge_order)
         await self.down_write()
         vma = await self.find_vma(address)
         pmd = await self.read_pmd(address)
@@ -252,8 +248,7 @@ class Khugepaged(KernelContext):
             await writer.collapse_end(self, vma)
         await self.up_write()
         if status != "succeeded":
-            self._note_put_back(huge_pfn, self.machine.huge_order)
-            await self.ask(self.directory.allocator, FreePages(order=self.machine.huge_order, pfns=(huge_pfn,)))
+            await self.put_huge(huge_pfn)
         return status
 
     async def _isolate_and_copy(self, address: int, pmd: Pmd, huge_pfn: int, writer: Writer) -> str:

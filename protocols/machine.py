@@ -142,6 +142,8 @@ class Machine(BaseModel):
     pcp_high: Batch
     zone_lock_ns: Cost
     zone_page_ns: Cost
+    tail_page_ns: Cost
+    """What each page of a huge one but the first adds to its allocation, and again to its freeing."""
     reclaim_page_ns: Cost
     tracing_ns: Cost
     """What it costs to write one tracepoint down, where the scenario is traced."""

@@ -10,6 +10,7 @@ from kactors.fault_policy import WRITER_CHECKS, Check, FaultPath, FaultPolicy
 from kactors.kernel.cpu_parts.pages import Page
 from kactors.kernel.pte import PTE_NONE, ZERO_PFN, allows, pte_pfn
 from kactors.policies.file_faults import FileFault
+from kactors.policies.huge_faults import fault_huge
 from protocols.page_table import PmdState
 from protocols.vma import VmaKind, VmaSnapshot
 
@@ -89,7 +90,7 @@ async def handle_mm_fault(
     pmd = await cpu.read_pmd(address)
     if pmd.state is PmdState.HUGE:
         return
-    if pmd.state is PmdState.NONE and await cpu.fault_huge(vma, address):
+    if pmd.state is PmdState.NONE and await fault_huge(cpu, vma, address):
         return
     table = pmd.table if pmd.state is PmdState.TABLE else await cpu.install_table(address)
     if table == NO_TABLE:

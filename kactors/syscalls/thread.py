@@ -62,6 +62,19 @@ class UserThread:
         """Run user code for ``ns``."""
         await self.cpu.compute(ns)
 
+    async def copy(self, length: int) -> None:
+        """Copy ``length`` bytes, which are all mapped: user code, that shares the socket's memory bandwidth.
+
+        CPUs take turns at the memory channels: of more than a PMD maps, by so much.
+        """
+        cpu = self.cpu
+        block = cpu.machine.pmd_size
+        for first in range(0, length, block):
+            size = min(block, length - first)
+            alone_ns = cpu.jitter(cpu.machine.copy_huge_ns * size // block)
+            cpu.mode = Spent.USER
+            await cpu.compute(await cpu.memory_takes(alone_ns, 2 * size))
+
     async def wait(self) -> None:
         """Sleep until another thread calls ``wake``; one that came before counts. No system call is paid for."""
         cpu = self.cpu

@@ -161,8 +161,8 @@ async def finish_unmap(cpu: Cpu, policy: FaultPolicy, start: int, end: int, gath
 async def _free_pages(cpu: Cpu, gather: Gather) -> None:
     await cpu.lru_delete(len(gather.pfns))
     await cpu.free_pages(tuple(gather.pfns))
-    if gather.huge:
-        await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
+    await cpu.lru_delete(len(gather.huge), cluster=1)
+    await cpu.free_pages(tuple(gather.huge), order=cpu.machine.huge_order)
 
 
 async def change_protection(cpu: Cpu, policy: FaultPolicy, start: int, end: int, *, writable: bool) -> None:

@@ -3,10 +3,11 @@
 import pytest
 
 from kactors.kernel.pte import pte_write
+from protocols.allocation import FreePages, MoveOnLru
 from protocols.scenario import Khugepaged
-from protocols.tracepoints import MmPageFree, UserStore
+from protocols.tracepoints import FaultDone, MmPageFree, SyscallDone, UserStore
 from tests.accounting import assert_settled, pages_mapped
-from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
+from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played, wait_until
 
 MS = 1_000_000
 POLICIES = ("classic", "spf-v9", "per-vma")
@@ -109,6 +110,52 @@ def test_munmap_of_the_whole_range_frees_page_and_deposited_table(policy):
     assert [free.order for free in freed.of(MmPageFree)] == [9]
     account = machine.system.account_pages()
     assert (account.mapped, account.tables) == (0, 0)
+
+
+def one_and_unmapped(**costs):
+    """How long the fault that brings a huge page takes, and the munmap that frees it."""
+    done = Heard(FaultDone, SyscallDone)
+    huge_then(lambda thread: thread.munmap(BASE, 2 * PMD), observers=[done], costs={"jitter_percent": 0, **costs})
+    return done.of(FaultDone)[0].duration, done.of(SyscallDone)[-1].duration
+
+
+def test_each_further_page_of_a_huge_one_is_written_at_its_allocation_and_checked_when_it_is_freed():
+    cheap, dear = one_and_unmapped(tail_page_ns=0), one_and_unmapped(tail_page_ns=7)
+    assert [b - a for a, b in zip(cheap, dear, strict=True)] == [7 * 511, 7 * 511]
+
+
+def test_the_deposited_table_is_cleared_too():
+    cheap, dear = (one_and_unmapped(clear_page_ns=ns)[0] for ns in (100, 900))
+    assert dear - cheap == 800
+
+
+def test_huge_pages_are_freed_one_by_one():
+    freed = Delivered(FreePages)
+
+    async def touch_the_next_and_unmap_both(thread):
+        await thread.touch(BASE + PMD)
+        await thread.munmap(BASE, 2 * PMD)
+
+    huge_then(touch_the_next_and_unmap_both, observers=[freed])
+    assert [len(message.pfns) for _, _, message in freed.all if message.order] == [1, 1]
+
+
+def test_a_huge_page_goes_on_the_list_at_once_and_off_it_alone():
+    moved = Delivered(MoveOnLru)
+
+    async def set_up(thread):
+        await madvised(thread)
+        await thread.mmap(PMD, address=BASE + 4 * PMD)
+
+    async def work(thread):
+        for page in range(3):
+            await thread.touch(BASE + 4 * PMD + page * PAGE)
+        await thread.touch(BASE)
+        await thread.touch(BASE + PMD)
+        await thread.munmap(BASE, 2 * PMD)
+
+    played(work, set_up=set_up, khugepaged=HUGE_FAULTS, observers=[moved], costs={"lru_page_ns": 10})
+    assert [message.pages for _, _, message in moved.all] == [4, 1, 1, 1]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,6 +4,7 @@ import pytest
 
 from kactors.observers.properties.pte_in_unmapped_area import PteInUnmappedArea
 from kactors.policies.classic import Classic, classic_fault
+from kactors.policies.huge_faults import fault_huge
 from protocols.tracepoints import PageMapped, PteSet, RangeMapped, RangeUnmapped
 from protocols.vma import VmaKind, VmaSnapshot
 from tests.actors.scenes import BASE, PAGE, PMD
@@ -47,7 +48,7 @@ def test_a_huge_page_counts_too():
     async def install(thread):
         cpu = thread.cpu
         await thread.munmap(BASE, PMD)
-        await cpu.fault_huge(seen_before, BASE)
+        await fault_huge(cpu, seen_before, BASE)
 
     flags = {"readable": True, "writable": True, "anon_vma": True, "hugepage": True}
     seen_before = VmaSnapshot(vma_id=1, start=BASE, end=BASE + PMD, kind=VmaKind.ANON, sequence=0, **flags)
