@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from kactors.engine.errors import UsageError
 from kactors.expected import should_be
+from kactors.toml_file import read_toml
 from protocols.scenario import Scenario
 
 Place = tuple[str, ...]
@@ -54,10 +54,10 @@ class Draft:
             UsageError: it cannot be read, or is no TOML.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = read_toml(path)
         except OSError as error:
             raise UsageError(f"--scenario {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise UsageError(f"{path}: not TOML: {error}") from error
         for key, value in values.items():
             if isinstance(value, dict):

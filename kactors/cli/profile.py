@@ -32,16 +32,18 @@ def profile(name: str, *, other: str | None, sensitivity: bool, assumed: bool, e
     """
     from kactors.report import profile_sheet as sheets
 
-    if sensitivity and other:
+    if sensitivity and other is not None:
         raise UsageError("--diff and --sensitivity: give one of them")
     if assumed and not sensitivity:
         raise UsageError("--assumed is for --sensitivity")
     if sensitivity:
         _show_sensitivity(name, ("fitted", "assumed") if assumed else ("fitted",), effort, as_json=as_json)
     elif as_json:
-        click.echo(json.dumps(sheets.difference_data(name, other) if other else sheets.as_data(name), indent=2))
+        click.echo(
+            json.dumps(sheets.difference_data(name, other) if other is not None else sheets.as_data(name), indent=2)
+        )
     else:
-        click.echo(sheets.difference(name, other) if other else sheets.sheet(name), nl=False)
+        click.echo(sheets.difference(name, other) if other is not None else sheets.sheet(name), nl=False)
     return 0
 
 

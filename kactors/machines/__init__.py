@@ -81,7 +81,8 @@ def _first_problem(name: str, entries: Entries, wanted: Mapping[str, OptionValue
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Machine.model_fields, n=1)
-        return f"machine {name}: there is no parameter {key}" + (f"; did you mean {near[0]}?" if near else "")
+        hint = f"did you mean {near[0]}?" if near else f"kactors profile {name} shows all that there are"
+        return f"machine {name}: there is no parameter {key}; {hint}"
     if first["type"] == "missing":
         return f"machine {name}: {key} has no value, neither here nor in what it inherits"
     if key in wanted:

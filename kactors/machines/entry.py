@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kactors.engine.errors import UsageError
@@ -26,6 +26,7 @@ class Entry:
         span: the values that its source allows, both ends included.
         fits: of a fitted value: the others that fit as well.
         span_source: of a fitted value: where its span comes from.
+        outside: the file whose span it lies outside of, and that span, where a file replaces a value and gives none.
     """
 
     value: int | str
@@ -35,6 +36,14 @@ class Entry:
     span: Span | None = None
     fits: Span | None = None
     span_source: str = ""
+    outside: tuple[str, Span] | None = None
+
+    def instead_of(self, inherited: Entry | None) -> Entry:
+        """Return the entry as what takes an inherited one's place: another machine's value, or a slip of its unit."""
+        if self.span is not None or inherited is None or inherited.span is None or not isinstance(self.value, int):
+            return self
+        low, high = inherited.span
+        return self if low <= self.value <= high else replace(self, outside=(inherited.file, inherited.span))
 
     @property
     def told(self) -> str:
@@ -58,10 +67,12 @@ def read_entry(file: str, key: str, given: Any) -> Entry:
     Raises:
         UsageError: it is no entry; the message names file and key.
     """
+    if key == "name":
+        raise UsageError(f"machine {file}: there is no parameter name: a machine is named after its file")
     if key not in Machine.model_fields:
         shown = key if key.isidentifier() else repr(key)
         near = difflib.get_close_matches(key, Machine.model_fields, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "; kactors profile small shows all that there are"
         raise UsageError(f"machine {file}: there is no parameter {shown}{hint}")
     try:
         return _checked(given, file)

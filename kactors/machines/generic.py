@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from kactors.engine.errors import UsageError
 from kactors.machines.entry import Entries, Entry
 
 PREFIX = "generic:"
@@ -20,11 +19,11 @@ def generic_topology(name: str) -> Entries:
     """Return what follows from N in ``generic:N``: N CPUs, two a core; one socket up to 16 CPUs, else two.
 
     Raises:
-        UsageError: N is no number from 1 to 4096.
+        ValueError: N is no number from 1 to 4096.
     """
     digits = name.removeprefix(PREFIX)
     if not (re.fullmatch(r"[0-9]{1,4}", digits) and 1 <= int(digits) <= CPUS_MAX):
-        raise UsageError(f"--machine {name}: N in generic:N is a number of CPUs from 1 to {CPUS_MAX}, like generic:64")
+        raise ValueError(f"N in generic:N is a number of CPUs from 1 to {CPUS_MAX}, like generic:64")
     cpus = int(digits)
     cores = -(-cpus // CPUS_PER_CORE)
     cores_per_socket = cores if cpus <= ONE_SOCKET_CPUS_MAX else -(-cores // 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -12,6 +12,7 @@ from typing import Any
 from kactors.engine.errors import UsageError
 from kactors.machines.entry import Entries, read_entry
 from kactors.machines.generic import PREFIX, generic_topology
+from kactors.toml_file import read_toml
 
 FOLDER = resources.files("kactors.machines")
 BASES = FOLDER.joinpath("bases")
@@ -38,7 +39,7 @@ def read_entries(name: str, heirs: tuple[str, ...] = ()) -> Entries:
     if _place(name) in map(_place, heirs):
         raise UsageError(f"machine {heirs[0]}: what it inherits is a circle: {' -> '.join((*heirs, name))}")
     if name.startswith(PREFIX):
-        topology = generic_topology(name)
+        topology = _topology(name, heirs)
         return read_entries(GENERIC, (*heirs, name)) | topology
     found = _find(name)
     if found is None and not heirs:
@@ -49,7 +50,16 @@ def read_entries(name: str, heirs: tuple[str, ...] = ()) -> Entries:
     entries: Entries = {}
     for parent in _parents(name, table.pop(INHERITS, [])):
         entries |= read_entries(parent, (*heirs, name))
-    return entries | {key: read_entry(name, key, given) for key, given in table.items()}
+    own = {key: read_entry(name, key, given) for key, given in table.items()}
+    return entries | {key: entry.instead_of(entries.get(key)) for key, entry in own.items()}
+
+
+def _topology(name: str, heirs: tuple[str, ...]) -> Entries:
+    try:
+        return generic_topology(name)
+    except ValueError as error:
+        who = f"machine {heirs[-1]}: inherits {name}" if heirs else f"--machine {name}"
+        raise UsageError(f"{who}: {error}") from None
 
 
 def _find(name: str) -> Traversable | None:
@@ -63,18 +73,20 @@ def _find(name: str) -> Traversable | None:
 def _why_no_file(name: str) -> str:
     if Path(name).is_dir():
         return "is a folder; name a TOML file"
+    if Path(name).exists():
+        return "is no plain file"
     return f"there is no file {name}" if Path(name).parent.is_dir() else f"there is no folder {Path(name).parent}"
 
 
 def _place(name: str) -> str:
     """Return a name that a file has under whatever path it is named."""
-    return str(Path(name).resolve()) if name.endswith(".toml") else name
+    return os.path.realpath(name) if name.endswith(".toml") else name
 
 
 def _read_table(name: str, found: Traversable) -> dict[str, Any]:
     try:
-        return tomllib.loads(found.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(found)
+    except ValueError as error:
         raise UsageError(f"machine {name}: not TOML: {error}") from None
     except OSError as error:
         raise UsageError(f"machine {name}: cannot be read: {error.strerror}") from None

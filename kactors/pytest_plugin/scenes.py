@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from kactors.engine.errors import UsageError
 from kactors.expected import should_be, shown
 from kactors.fault_policy import FaultPolicy
+from kactors.toml_file import read_toml
 from kactors.workloads import Program, Workload
 from kactors.workloads.program import Body
 from protocols.scenario import Scenario
@@ -117,10 +117,10 @@ def _scenario(given: str | Path | Scenario | None, fields: Mapping[str, Any]) ->
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
 
 

@@ -173,6 +173,9 @@ def _row(key: str, entry: Entry) -> list[str]:
         why += f"; {entry.fits[0]}-{entry.fits[1]} fits as well"
     if entry.span_source:
         why += f"; range: {entry.span_source}"
+    if entry.outside is not None:
+        file, (low, high) = entry.outside
+        why += f"; outside {file}'s range, {low}-{high}"
     return [key, str(entry.value), unit_of(key), span, entry.origin, why]
 
 

@@ -163,3 +163,9 @@ def test_without_a_command_there_is_help(kactors):
     assert done.exit_code == 2
     assert "Usage:" in done.stderr
     assert "compare" in done.stderr
+
+
+def test_a_scenario_file_nested_too_deeply(refused, tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text(f"x = {100_000 * '['}")
+    assert refused("run", "--scenario", path) == f"{path}: not TOML: it is nested too deeply"

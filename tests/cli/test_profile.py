@@ -62,3 +62,7 @@ def test_the_sensitivity_of_a_machine_is_printed(kactors):
     done = kactors("profile", "rome-2s-256", "--sensitivity", "--precision", "20%", "-j", "1")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "page_fault1, 1 thread, classic" in done.stdout
+
+
+def test_no_name_is_no_machine_to_differ_from(refused):
+    assert refused("profile", "small", "--diff", "").startswith("--machine : no such machine")

@@ -1,11 +1,14 @@
 """A file holds what differs from what it inherits; whatever is wrong with it is one clear line."""
 
+import os
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from kactors.engine.errors import UsageError
 from kactors.machines import load_machine, machine_names, profile, sources
 from kactors.machines.profile_file import BASES, file_names
+from kactors.report.profile_sheet import sheet
 
 
 @pytest.fixture
@@ -78,6 +81,9 @@ FITTED = 'value = 5, fitted = "to x"'
             'wake_ns = { value = 1, source = "x", assumed = "y", fitted = "z" }',
             "just one of source, assumed and fitted",
         ),
+        ('inherits = "generic:0"', "mine.toml: inherits generic:0: N in generic:N is a number of CPUs from 1 to 4096"),
+        ('name = { value = "x", source = "x" }', "there is no parameter name: a machine is named after its file"),
+        ('nonsense = { value = 1, source = "x" }', "no parameter nonsense; kactors profile small shows all that there"),
         ('wake_ns = { value = 1, source = " " }', "wake_ns must say in words what its source is"),
         ("wake_ns = { value = 1, assumed = 1 }", "wake_ns must say in words what its assumed is"),
         ('wake_ns = { value = 1, source = "x", range = [2, 3] }', "wake_ns = 1 lies outside its range, 2 to 3"),
@@ -117,6 +123,41 @@ def test_a_fitted_value_says_to_what_and_what_fits_as_well(write):
     entry = profile(name)["wake_ns"]
     assert (entry.value, entry.origin, entry.span, entry.fits, entry.span_source) == (5, "fitted", (1, 9), (4, 6), "y")
     assert sources(name)["wake_ns"] == (5, "fitted to x; 4 to 6 fits as well")
+
+
+def test_a_value_outside_what_it_inherits_is_marked_and_not_refused(write):
+    name = write(mine='inherits = "x86-80"\nclear_page_ns = { value = 500000, source = "own" }')
+    file, (low, high) = profile(name)["clear_page_ns"].outside
+    assert file == profile("x86-80")["clear_page_ns"].file
+    assert low < high < 500_000
+    assert f"own; outside {file}'s range, {low}-{high}" in sheet(name)
+    inside = 'inherits = "x86-80"\nclear_page_ns = { value = 200, source = "own" }'
+    own_range = 'inherits = "x86-80"\nclear_page_ns = { value = 500000, source = "own", range = [1, 900000] }'
+    for text in (inside, own_range):
+        assert profile(write(mine=text))["clear_page_ns"].outside is None
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(write, tmp_path):
+    name = write(mine="")
+    (tmp_path / name).write_text('inherits = "small"', encoding="utf-8-sig")
+    assert load_machine(name).cpus == 2
+
+
+def test_a_file_that_cannot_be_read_says_what_it_is(write, tmp_path):
+    write(mine=f"x = {100_000 * '['}")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name, message in {
+        "mine.toml": "machine mine.toml: not TOML: it is nested too deeply",
+        "folder.toml": "--machine folder.toml: is a folder; name a TOML file",
+        "pipe.toml": "--machine pipe.toml: is no plain file",
+        "loop.toml": "--machine loop.toml: there is no file loop.toml",
+        "no/mine.toml": "--machine no/mine.toml: there is no folder no",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            load_machine(name)
+        assert str(caught.value) == message
 
 
 WORDS = st.sampled_from(["value", "range", "fits", "source", "assumed", "fitted", "inherits", "cpus", "wake_ns", "x"])
