@@ -102,6 +102,11 @@ class Searching:
         """
         return self._whole() if self._job.strategy in WHOLE else self._piece_by_piece()
 
+    @property
+    def frontier(self) -> int:
+        """How many states are being explored: something below them is still to be tried."""
+        return self._explorer.frontier if self._strategy is None else self._strategy.frontier
+
     def so_far(self) -> Covered:
         """Return schedules and steps so far, and the states that are held: those of walks are forgotten with them."""
         schedules, steps = self._explorer.under_way()

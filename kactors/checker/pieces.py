@@ -88,6 +88,11 @@ class Explorer:
     _at: tuple[Strategy, int, int] | None = field(default=None, init=False)
     """Whose turn it is, and what is to be added to his schedules and moves for those of the piece."""
 
+    @property
+    def frontier(self) -> int:
+        """How many states are being explored by the exhaustive search; it keeps them while others have their turn."""
+        return 0 if self._search is None else self._search.strategy.frontier
+
     def explore(self, piece: Piece) -> Covered:
         """Explore one piece."""
         return finish(self.exploring(piece))

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import trio
@@ -19,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from protocols.service.methods import METHODS
+from protocols.service.searches import SearchState
 from protocols.service.sessions import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -35,7 +37,10 @@ class Gauges:
 
     connections: int = 0
     subscriptions: int = 0
-    sessions: Mapping[State, int] = field(default_factory=dict)
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    searches: Mapping[str, int] = field(default_factory=dict)
+    searched_states: int = 0
+    searched_frontier: int = 0
 
 
 class Histogram:
@@ -91,6 +96,8 @@ class Metrics(Collector):
         events_sent: to subscribers.
         events_dropped: that a subscriber had no credit, rate or room for.
         events_simulated: deliveries, over all sessions.
+        schedules_searched: over all searches, those that were lost with a worker included.
+        steps_searched: deliveries of these schedules.
         worker_restarts: of worker processes that ended or hung.
         gauges: called at each look, on the Trio thread; the server puts its own here.
         registry: holds only this.
@@ -102,6 +109,8 @@ class Metrics(Collector):
         self.events_sent = 0
         self.events_dropped = 0
         self.events_simulated = 0
+        self.schedules_searched = 0
+        self.steps_searched = 0
         self.worker_restarts = 0
         self.gauges: Callable[[], Gauges] = Gauges
         self._build = {"version": version, "fingerprint": fingerprint}
@@ -169,6 +178,8 @@ class Metrics(Collector):
     def _of_simulation(self) -> Iterator[Metric]:
         for name, text, value in (
             ("kactors_simulated_events", "Deliveries simulated, over all sessions.", self.events_simulated),
+            ("kactors_searched_schedules", "Schedules searched, over all searches.", self.schedules_searched),
+            ("kactors_searched_events", "Deliveries of schedules searched, over all searches.", self.steps_searched),
             ("kactors_events_sent", "Events sent to subscribers.", self.events_sent),
             ("kactors_events_dropped", "Events that a subscriber had no credit or room for.", self.events_dropped),
             ("kactors_worker_restarts", "Worker processes begun anew.", self.worker_restarts),
@@ -182,16 +193,27 @@ class Metrics(Collector):
         now = self.gauges()
         yield GaugeMetricFamily("kactors_connections", "Clients connected.", now.connections)
         yield GaugeMetricFamily("kactors_subscriptions", "Subscriptions.", now.subscriptions)
-        sessions = GaugeMetricFamily("kactors_sessions", "Sessions by state.", labels=("state",))
-        for state in State:
-            sessions.add_metric((state.value,), now.sessions.get(state, 0))
-        yield sessions
+        yield _by_state("kactors_sessions", "Sessions by state.", State, now.sessions)
+        yield _by_state("kactors_searches", "Searches by state.", SearchState, now.searches)
+        yield GaugeMetricFamily("kactors_search_states", "States that running searches hold.", now.searched_states)
+        yield GaugeMetricFamily(
+            "kactors_search_frontier",
+            "States of running searches below which something is still to be tried.",
+            now.searched_frontier,
+        )
 
     def _of_process(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("kactors_resident_bytes", "Memory of the service's process.", resident_bytes())
         yield GaugeMetricFamily("kactors_open_files", "File descriptors of the service's process.", open_files())
         if trio.lowlevel.in_trio_run():
             yield GaugeMetricFamily("kactors_trio_tasks", "Tasks of the service.", tasks())
+
+
+def _by_state(name: str, text: str, states: type[StrEnum], counts: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=("state",))
+    for state in states:
+        family.add_metric((state.value,), counts.get(state, 0))
+    return family
 
 
 def resident_bytes(pid: int | None = None) -> int:

@@ -6,8 +6,9 @@ import dataclasses
 import time
 from typing import Any
 
+from kactors.service.home import Home
 from kactors.service.seat import History
-from kactors.service.simulation import STOP, Home, Simulation
+from kactors.service.simulation import STOP, Simulation
 from kactors.service.store import AddCheckpoint, CheckpointRecord, SessionRecord, TruncateLog
 from protocols.service import sessions
 from protocols.service.commands import Command, Entry, Position, SetPolicy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -126,11 +125,12 @@ class Registry(Shelf[Simulation]):
         """Count deliveries."""
         self._metrics.events_simulated += events
 
-    # --- sessions ----------------------------------------------------------------------------------------------------
+    def searched(self, schedules: int, steps: int) -> None:
+        """Count schedules and their deliveries."""
+        self._metrics.schedules_searched += schedules
+        self._metrics.steps_searched += steps
 
-    def states(self) -> dict[State, int]:
-        """Return how many sessions are in each state."""
-        return dict(Counter(simulation.state for simulation in self))
+    # --- sessions ----------------------------------------------------------------------------------------------------
 
     async def create(self, params: sessions.CreateParams, client: str) -> sessions.Created:
         """Make a session, or return the one that was made with this key."""

@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 import trio
 
+from kactors.service.home import Home
 from kactors.service.seat import CRASHES_MAX, LOSSES_MAX, REPLACED_S
 from kactors.service.shelf import Named
-from kactors.service.simulation import Home
 from kactors.service.store import EndSearch, SearchRecord
 from kactors.service.subscriber import Send, Subscriber
 from kactors.service.worker.live_session import heard
@@ -53,6 +53,7 @@ class Search(Named):
         self._ended = trio.Event()
         self._subscriptions: dict[int, Subscription] = {}
         self._changes = 0
+        self._counted = SearchNumbers()
 
     @property
     def state(self) -> SearchState:
@@ -137,6 +138,7 @@ class Search(Named):
         while not self.gone:
             worker = self._worker = self._home.workers.least_searched()
             worker.searches.add(self.name)
+            self._counted = SearchNumbers()
             try:
                 outcome: dict[str, Any] = await worker.order("search", session=self.name, **self.order())
             except WorkerLostError as lost:
@@ -166,15 +168,22 @@ class Search(Named):
         except ServiceError as error:
             log.warning("the end of a search was not written", search=self.name, error=error.message)
             record = dataclasses.replace(record, state=SearchState.FAILED, reason=None, error=error.to_wire())
-        self.record, self.numbers = record, record.numbers
+        self.record = record
+        self._stand(record.numbers)
         self._ended.set()
         self._tell()
+
+    def _stand(self, numbers: SearchNumbers) -> None:
+        """Note how far it is; what is searched again after a worker was lost is work as well."""
+        counted = self._counted
+        self._home.searched(max(0, numbers.schedules - counted.schedules), max(0, numbers.steps - counted.steps))
+        self.numbers = self._counted = numbers
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
     def progressed(self, numbers: dict[str, Any]) -> None:
         """Take what a worker tells of it."""
-        self.numbers = SearchNumbers.model_validate(numbers)
+        self._stand(SearchNumbers.model_validate(numbers))
         self._tell()
 
     def subscribe(self, params: SubscribeParams, client: str, send: Send) -> Subscriber:

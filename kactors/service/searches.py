@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from kactors.service.home import Home
 from kactors.service.search import Search
 from kactors.service.shelf import Kind, Quota, Shelf
-from kactors.service.simulation import Home
 from kactors.service.store import DeleteSearch, SearchRecord, StartSearch
 from kactors.service.workers import WorkerLostError
 from protocols.service import searches

@@ -145,10 +145,15 @@ class Service:
         return Health(reasons=tuple(f"worker {worker.number} is down" for worker in self._workers if worker.gone))
 
     def _gauges(self) -> Gauges:
+        registry = self._registry
+        running = [search for search in registry.searches if search.running]
         return Gauges(
             connections=len(self._server),
-            subscriptions=len(self._registry.everybody()),
-            sessions=self._registry.states(),
+            subscriptions=len(registry.everybody()),
+            sessions=registry.states(),
+            searches=registry.searches.states(),
+            searched_states=sum(search.numbers.states for search in running),
+            searched_frontier=sum(search.numbers.frontier for search in running),
         )
 
     def _stats(self) -> ServerStats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -121,6 +122,10 @@ class Shelf(Generic[Thing]):
     def find(self, name: str) -> Thing | None:
         """Return a thing, or None: it was deleted meanwhile."""
         return self._things.get(name)
+
+    def states(self) -> Counter[str]:
+        """Return how many things are in each state."""
+        return Counter(thing.state for thing in self._things.values())
 
     def page(self, after: str | None, limit: int, state: str | None) -> tuple[list[Thing], bool]:
         """Return at most so many things in a state, those after a name, and whether there are more.

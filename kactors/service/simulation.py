@@ -7,24 +7,22 @@ undone by forgetting the machine: the next order replays what the store has.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 import trio
 from pydantic import TypeAdapter
 
 from kactors.rpc.codec import pack
-from kactors.service.committer import Committer
+from kactors.service.home import Home
 from kactors.service.seat import History, Seat
 from kactors.service.shelf import Named
 from kactors.service.store import Advance, AppendEntry, SaveResult, SessionRecord, Write
-from kactors.service.workers import Worker, Workers
+from kactors.service.workers import Worker
 from protocols.service import sessions
 from protocols.service.commands import Command, Entry, Position, Until
 from protocols.service.errors import ErrorCode, ServiceError
-from protocols.service.server import Limits
 from protocols.service.sessions import Quantities, State
 from protocols.stop import AnyStop
 
@@ -52,24 +50,6 @@ class Activity:
     goal: Goal
     pausing: bool = False
     done: trio.Event = field(default_factory=trio.Event)
-
-
-class Home(Protocol):
-    """What a simulation needs of the service that it lives in."""
-
-    workers: Workers
-    committer: Committer
-    limits: Limits
-    ending: bool
-
-    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task that outlives the request that began it."""
-
-    def opened(self, worker: Worker) -> None:
-        """Hear that a worker holds one machine more."""
-
-    def simulated(self, events: int) -> None:
-        """Hear how many deliveries have been made."""
 
 
 class Simulation(Named):

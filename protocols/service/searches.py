@@ -69,13 +69,15 @@ class CheckListParams(Params):
 class SearchNumbers(Reply):
     """What a search has covered: at most a tenth of a second old while it runs.
 
-    ``states`` are those that are held at the moment, and what ``search_states_max`` is about. ``telling``: it has a
-    finding, whose shortest schedule is looked for.
+    ``states`` are those that are held at the moment, and what ``search_states_max`` is about. ``frontier``: those of
+    them below which something is still to be tried; 0 where all is covered, and for walks, which keep none.
+    ``telling``: it has a finding, whose shortest schedule is looked for.
     """
 
     schedules: Natural = 0
     steps: Natural = 0
     states: Natural = 0
+    frontier: Natural = 0
     wall_s: float = 0.0
     telling: bool = False
 

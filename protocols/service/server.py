@@ -8,7 +8,7 @@ from pydantic import Field
 
 from protocols.service.base import Name, Params, Reply
 
-API_LEVEL = 2
+API_LEVEL = 3
 """Rises when a method or a key is added. Nothing that a level has is taken away or changes its meaning."""
 
 

@@ -90,3 +90,33 @@ def test_what_is_told_on_the_way_leads_to_what_it_comes_to(strategy):
     last, all_ = told_so_far[-1], (covered.schedules, covered.steps)
     assert all_[0] - 1 <= last[0] <= all_[0]
     assert last[1] <= all_[1]
+
+
+def ends_and_frontiers(job):
+    """What the search covered, and its frontier after each slice."""
+    search = Searching(job, Watch())
+    work, frontiers = search.slices(), []
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value, [*frontiers, search.frontier]
+        frontiers.append(search.frontier)
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "plain", "dpor", "portfolio"])
+def test_the_frontier_is_the_path_and_nothing_is_left_of_it_when_all_is_covered(strategy):
+    covered, frontiers = ends_and_frontiers(replace(CLEAN, strategy=strategy))
+    assert covered.complete
+    assert 0 < max(frontiers) < covered.states
+    assert frontiers[-1] == 0
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "dpor"])
+def test_a_finding_leaves_the_frontier_where_it_was(strategy):
+    covered, frontiers = ends_and_frontiers(replace(LIVELOCK, strategy=strategy))
+    assert frontiers[-1] == len(covered.finding[1])
+
+
+def test_walks_have_no_frontier():
+    assert set(ends_and_frontiers(replace(CLEAN, strategy="pos", schedules_max=50))[1]) == {0}

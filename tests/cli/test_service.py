@@ -10,6 +10,7 @@ import pytest
 
 from kactors.client.embedded import embedded_service
 from protocols.scenario import Scenario
+from protocols.service.searches import CheckStartParams
 from tests.cli.conftest import TINY
 from tests.cli.test_processes import KACTORS, PATIENCE_S, Terminal
 
@@ -31,6 +32,8 @@ def client(service):
         yield opened
         for info in opened.list():
             opened.session(info.session).delete()
+        for stats in opened.list_checks():
+            opened.search(stats.check).delete()
 
 
 @pytest.fixture
@@ -156,6 +159,23 @@ def test_top_shows_the_sessions_once(kactors, at, client):
     assert head.startswith(f"kactors 0.1.0 at {client.address}, up ")
     assert titles.split()[:4] == ["session", "policy", "machine", "state"]
     assert row.split()[:5] == ["mine", "spf-v9", "small", "paused", "10"]
+
+
+def test_top_shows_the_searches_below(kactors, at, client):
+    client.check(CheckStartParams(scenario=Scenario(workload="mail", machine="small"), strategy="dpor", name="all"))
+    scenario = Scenario(workload="mail-deadlock", machine="small", policy="broken-blocking-spin")
+    found = client.check(CheckStartParams(scenario=scenario, strategy="exhaustive", name="found", shrink=False))
+    numbers = found.wait().numbers
+    head, _, titles, running, ended = kactors("top", "--once").stdout.splitlines()
+    assert ", 0 sessions, 0 running, 2 searches, 1 running, " in head
+    assert titles.split()[:6] == ["search", "policy", "machine", "strategy", "state", "found"]
+    assert running.split()[:6] == ["all", "spf-v9", "small", "dpor", "running", "-"]
+    covered = [numbers.schedules, numbers.states, numbers.frontier, numbers.steps]
+    assert ended.split() == [
+        *("found", "broken-blocking-spin", "small", "exhaustive", "ended", "deadlock"),
+        *(f"{number:,}" for number in covered),
+        "-",
+    ]
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The service's numbers: counted as plain integers, read back by Prometheus' own parser."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
@@ -8,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kactors.service.metrics import Gauges, Histogram, Metrics, open_files, resident_bytes, tasks
 from protocols.service.methods import METHODS
+from protocols.service.searches import SearchState
 from protocols.service.sessions import State
 
 
@@ -51,6 +54,8 @@ def test_running_totals_are_shown():
     metrics.events_sent += 3
     metrics.events_dropped += 4
     metrics.events_simulated += 10**12
+    metrics.schedules_searched += 5
+    metrics.steps_searched += 60
     metrics.worker_restarts += 1
     metrics.store_commit(0.02)
     metrics.protocol_error(100)
@@ -58,6 +63,8 @@ def test_running_totals_are_shown():
     assert found["kactors_events_sent_total",] == 3
     assert found["kactors_events_dropped_total",] == 4
     assert found["kactors_simulated_events_total",] == 10**12
+    assert found["kactors_searched_schedules_total",] == 5
+    assert found["kactors_searched_events_total",] == 60
     assert found["kactors_worker_restarts_total",] == 1
     assert found["kactors_store_commit_seconds_count",] == 1
     assert found["kactors_protocol_errors_total", ("code", "100")] == 1
@@ -76,6 +83,25 @@ def test_gauges_are_looked_at_when_asked():
         State.ENDED: 0,
         State.FAILED: 0,
     }
+
+
+def test_searches_are_shown_by_state_with_what_those_that_run_hold():
+    metrics = Metrics()
+    metrics.gauges = lambda: Gauges(
+        searches={SearchState.RUNNING: 2, SearchState.FAILED: 1}, searched_states=700, searched_frontier=30
+    )
+    found = samples(metrics)
+    by_state = {state: found["kactors_searches", ("state", state)] for state in SearchState}
+    assert by_state == {SearchState.RUNNING: 2, SearchState.ENDED: 0, SearchState.FAILED: 1}
+    assert (found["kactors_search_states",], found["kactors_search_frontier",]) == (700, 30)
+
+
+def test_every_metric_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+    metrics = Metrics()
+    metrics.protocol_error(1)
+    shown = {family.name for family in text_string_to_metric_families(metrics.text().decode())}
+    assert shown - {name.removesuffix("_total") for name in re.findall(r"`(kactors_[a-z_]+)`", page)} == set()
 
 
 async def test_the_process_is_shown():

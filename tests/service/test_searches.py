@@ -10,6 +10,7 @@ from kactors.checker.slices import finish
 from protocols.scenario import Scenario
 from protocols.service.errors import ErrorCode, ServiceError
 from tests.service.talk import EBIZZY, ENDLESS, serving, talking
+from tests.service.test_http import ANYWHERE, ask
 from tests.service.test_latency import GENEROUS, PAUSES, TARGET_S, took_s
 
 CLEAN = {"workload": "munmap-page", "machine": "small"}
@@ -149,6 +150,25 @@ async def test_whoever_asks_is_told_how_far_it_is_until_it_has_ended(talk):
     # Later ones are told so at once.
     await talk.ask("sim.subscribe", session=check, topics=["search"])
     assert [event["data"] for _, event in talk.told[-1:]] == [last["data"]]
+
+
+async def scraped(bound):
+    lines = (await ask(bound.metrics.port))[2].decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+async def test_metrics_tell_what_searches_do_and_have_done(tmp_path):
+    async with serving(tmp_path, metrics=ANYWHERE) as bound, talking(tmp_path / "k.sock") as talk:
+        stats = [await ended(talk, await start(talk, strategy="exhaustive", seed=seed)) for seed in (1, 2)]
+        found = await scraped(bound)
+        for name, number in (("schedules", "schedules"), ("events", "steps")):
+            assert found[f"kactors_searched_{name}_total"] == sum(each["numbers"][number] for each in stats)
+        assert (found["kactors_search_states"], found["kactors_search_frontier"]) == (0, 0)
+        await progressed(talk, await start(talk, HUGE, strategy="exhaustive"))
+        found = await scraped(bound)
+        by_state = [found[f'kactors_searches{{state="{state}"}}'] for state in ("running", "ended", "failed")]
+        assert by_state == [1, 2, 0]
+        assert found["kactors_search_states"] > found["kactors_search_frontier"] > 0
 
 
 async def test_without_credit_progress_is_dropped_and_counted(talk):

@@ -9,7 +9,8 @@ import trio
 from benchmarks.service_process import ServiceProcess, calling
 from protocols.service.errors import ErrorCode, ServiceError
 from tests.service.talk import serving, talking
-from tests.service.test_searches import CLEAN, DEADLOCK, SHORT, ended, here, progressed, start
+from tests.service.test_http import ANYWHERE
+from tests.service.test_searches import CLEAN, DEADLOCK, SHORT, ended, here, progressed, scraped, start
 
 BREAKING = """
 import os
@@ -60,13 +61,16 @@ def test_kill_9_in_the_middle_loses_no_search(tmp_path):
 
 
 async def test_a_killed_worker_loses_no_search(tmp_path):
-    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
+    async with serving(tmp_path, metrics=ANYWHERE) as bound, talking(tmp_path / "k.sock") as talk:
         check = await start(talk, CLEAN, strategy="exhaustive")
         await progressed(talk, check)
+        lost = (await talk.ask("check.stats", check=check))["numbers"]["steps"]
         (worker,) = (await talk.ask("server.stats"))["workers"]
         os.kill(worker["pid"], signal.SIGKILL)
-        assert (await ended(talk, check))["reason"] == "done"
+        stats = await ended(talk, check)
+        assert stats["reason"] == "done"
         assert (await talk.ask("check.result", check=check))["searched"] == here(CLEAN, strategy="exhaustive")
+        assert (await scraped(bound))["kactors_searched_events_total"] >= lost + stats["numbers"]["steps"]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ class SourceDpor(Strategy):
         self._broken_off = False
         self.blocked = 0
 
+    @property
+    def frontier(self) -> int:
+        """How many states are on the path."""
+        return len(self._frames)
+
     def slices(self) -> Iterator[End | None]:
         """Yield the end of one schedule of each trace, and None after every other move."""
         first = self.space.first

@@ -66,6 +66,11 @@ class Exhaustive(Strategy):
         self.cycles = 0
         self.over = False
 
+    @property
+    def frontier(self) -> int:
+        """How many points are on the path: entered, and not left yet."""
+        return len(self._points)
+
     def slices(self) -> Iterator[End | None]:
         """Yield an end for each way into it from a point not seen before, and None after every other step."""
         for place, end in enumerate(self.steps()):

@@ -37,6 +37,11 @@ class Portfolio(Strategy):
             Delay(space, budget, seed),
         )
 
+    @property
+    def frontier(self) -> int:
+        """That of the exhaustive search: walks keep no state."""
+        return self.exhaustive.frontier
+
     def slices(self) -> Iterator[End | None]:
         """Yield what the members yield, in turns."""
         steps = self.exhaustive.steps()

@@ -76,6 +76,11 @@ class Strategy(ABC):
         self.traces: int | None = None
         self.states: int | None = None
 
+    @property
+    def frontier(self) -> int:
+        """How many states are being explored: something below them is still to be tried; 0 where no state is kept."""
+        return 0
+
     @abstractmethod
     def slices(self) -> Iterator[End | None]:
         """Run schedules until all are covered or the budget is used up.

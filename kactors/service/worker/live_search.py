@@ -145,6 +145,7 @@ class LiveSearch:
             schedules=so_far.schedules,
             steps=so_far.steps,
             states=so_far.states,
+            frontier=self._search.frontier,
             wall_s=self._wall_ns / 1e9,
             telling=self._telling,
         )
