@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 
 from kactors.checker.covered import Covered
 from kactors.engine.engine import Engine, Limits
 from kactors.report.units import count, duration
+from kactors.sweep.progress import Bar
 from protocols.scenario import Scenario
 
 DELIVERIES_A_LOOK = 4096
@@ -21,28 +19,14 @@ DELIVERIES_A_LOOK = 4096
 REFRESH_S = 0.1
 
 
-class RunBar:
+class RunBar(Bar):
     """The line itself, for whoever knows where the run is."""
 
     def __init__(self, scenario: Scenario) -> None:
-        console = Console(stderr=True)
-        columns = (TextColumn(scenario.policy), BarColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
-        self._task = self._bar.add_task("", total=scenario.until_ns)
+        super().__init__(*_columns(scenario.policy), total=scenario.until_ns)
         self._until = f" of {duration(scenario.until_ns)}" if scenario.until_ns else ""
-        self._shown_s = 0.0
-        self._shown_events = 0
-
-    def __enter__(self) -> Self:
         self._shown_s = time.monotonic()
-        self._bar.start()
-        self._bar.refresh()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._shown_events = 0
 
     def show(self, now_ns: int, events: int, more: str = "") -> None:
         """Show where the run is, and what else there is to say of it, unless that was done a moment ago."""
@@ -52,8 +36,7 @@ class RunBar:
         rate = (events - self._shown_events) / (now_s - self._shown_s)
         self._shown_s, self._shown_events = now_s, events
         text = f"virtual time {duration(now_ns)}{self._until}, {count(rate)} events/s{more}"
-        self._bar.update(self._task, completed=now_ns, description=text)
-        self._bar.refresh()
+        self.tell(completed=now_ns, description=text)
 
 
 class Meter(RunBar):
@@ -89,31 +72,13 @@ def run_bar(scenario: Scenario) -> AbstractContextManager[RunBar | None]:
     return RunBar(scenario) if sys.stderr.isatty() else nullcontext()
 
 
-class SearchBar:
+class SearchBar(Bar):
     """A line for a search, on a terminal only: what it has covered, and how fast."""
 
     def __init__(self, strategy: str) -> None:
-        columns = (TextColumn(strategy), BarColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(
-            *columns,
-            console=Console(stderr=True),
-            transient=True,
-            auto_refresh=False,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("", total=None)
-        self._begun_s = self._shown_s = 0.0
-
-    def __enter__(self) -> Self:
+        super().__init__(*_columns(strategy), total=None)
         self._begun_s = time.monotonic()
-        self._bar.start()
-        self._bar.refresh()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._shown_s = 0.0
 
     def show(self, covered: Covered) -> None:
         """Show how far the search is, unless that was shown a moment ago."""
@@ -123,5 +88,8 @@ class SearchBar:
         self._shown_s = now_s
         rate = covered.steps / max(now_s - self._begun_s, REFRESH_S)
         text = f"{count(covered.schedules)} schedules, {count(covered.states)} states, {count(rate)} deliveries/s"
-        self._bar.update(self._task, description=text)
-        self._bar.refresh()
+        self.tell(description=text)
+
+
+def _columns(title: str) -> tuple[ProgressColumn, ...]:
+    return (TextColumn(title), BarColumn(), TextColumn("{task.description}"))

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from kactors.client.caller import Caller
 from kactors.client.client_plans import ClientPlans
 from kactors.client.dial import RECONNECT_S, greeting, service_address, tls_context
 from kactors.client.feeds import Feed
+from kactors.client.handles import Handle, NamedHandle, ServiceHandle, SessionHandle, Subscription
 from kactors.client.hub import Hub
 from kactors.client.job import Job
 from kactors.client.plans import Plan
@@ -22,92 +23,63 @@ from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
 from protocols.result import Result
 from protocols.service.events import SimEvent
-from protocols.service.server import Hello
-from protocols.service.sessions import Where
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Plans = TypeVar("Plans")
+Made = TypeVar("Made")
+Held = TypeVar("Held")
 
 
-class BlockingEvents:
+class BlockingEvents(Subscription[Caller]):
     """The events of one subscription, in order: ``for event in events``. It ends when the block is left.
 
     ``event.dropped`` tells how many were missed right before it.
     """
-
-    def __init__(self, caller: Caller, feed: Feed) -> None:
-        self._caller = caller
-        self._feed = feed
-
-    @property
-    def restarts(self) -> int:
-        """How often the subscription had to begin anew; what happened in between is not told."""
-        return self._feed.restarts
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> SimEvent:
         while (event := self._feed.next()) is None:
-            self._caller.hear()
+            self._line.hear()
         credit = self._feed.refill()
         if credit is not None:
-            self._caller.tell("sim.credit", credit)
+            self._line.tell("sim.credit", credit)
         return event
 
 
-class Handle(Generic[Plans]):
-    """Something that has plans, and the connection over which they are carried out."""
-
-    def __init__(self, caller: Caller, plans: Plans) -> None:
-        self.caller = caller
-        self.plans = plans
-
-
-def _called(plan: Callable[Concatenate[Plans, P], Plan[T]]) -> Callable[Concatenate[Handle[Plans], P], T]:
+def _called(plan: Callable[Concatenate[Plans, P], Plan[T]]) -> Callable[Concatenate[Handle[Caller, Plans], P], T]:
     """Make a method of a plan."""
 
     @functools.wraps(plan)
-    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.caller.carry_out(plan(self.plans, *args, **kwargs))
+    def method(self: Handle[Caller, Plans], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.line.carry_out(plan(self.plans, *args, **kwargs))
 
     return method
 
 
 def _making(
-    plan: Callable[Concatenate[Plans, P], Plan[SessionPlans]],
-) -> Callable[Concatenate[Handle[Plans], P], BlockingSession]:
-    """Make a method that returns a session."""
+    handle: Callable[[], Callable[[Caller, Made], Held]], plan: Callable[Concatenate[Plans, P], Plan[Made]]
+) -> Callable[Concatenate[Handle[Caller, Plans], P], Held]:
+    """Make a method that returns a handle of what its plan has made; its class is named late: a session forks one."""
 
     @functools.wraps(plan)
-    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> BlockingSession:
-        return BlockingSession(self.caller, self.caller.carry_out(plan(self.plans, *args, **kwargs)))
-
-    return method
-
-
-def _beginning(
-    plan: Callable[Concatenate[Plans, P], Plan[SearchPlans]],
-) -> Callable[Concatenate[Handle[Plans], P], BlockingSearch]:
-    """Make a method that returns a search."""
-
-    @functools.wraps(plan)
-    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> BlockingSearch:
-        return BlockingSearch(self.caller, self.caller.carry_out(plan(self.plans, *args, **kwargs)))
+    def method(self: Handle[Caller, Plans], /, *args: P.args, **kwargs: P.kwargs) -> Held:
+        return handle()(self.line, self.line.carry_out(plan(self.plans, *args, **kwargs)))
 
     return method
 
 
 def _subscribing(
     feed: Callable[Concatenate[Plans, P], Feed],
-) -> Callable[Concatenate[Handle[Plans], P], AbstractContextManager[BlockingEvents]]:
+) -> Callable[Concatenate[Handle[Caller, Plans], P], AbstractContextManager[BlockingEvents]]:
     """Make a method that returns a block of events."""
 
     @functools.wraps(feed)
     @contextmanager
-    def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingEvents]:
-        made, caller = feed(self.plans, *args, **kwargs), self.caller
+    def method(self: Handle[Caller, Plans], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[BlockingEvents]:
+        made, caller = feed(self.plans, *args, **kwargs), self.line
         caller.hub.feeds.append(made)
         try:
             caller.carry_out(made.open())
@@ -122,26 +94,11 @@ def _subscribing(
     return method
 
 
-class BlockingSession(Handle[SessionPlans]):
+class BlockingSession(SessionHandle[Caller]):
     """One session of the service. What its methods ask, and what holds after a lost connection: session_plans.py.
 
     Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
     """
-
-    @property
-    def name(self) -> str:
-        """The session's name."""
-        return self.plans.name
-
-    @property
-    def existing(self) -> bool:
-        """Whether its key was known, so that no new session was made."""
-        return self.plans.existing
-
-    @property
-    def where(self) -> Where | None:
-        """Where it stood when it last said so."""
-        return self.plans.where
 
     look = _called(SessionPlans.look)
     stats = _called(SessionPlans.stats)
@@ -158,25 +115,15 @@ class BlockingSession(Handle[SessionPlans]):
     step_back = _called(SessionPlans.step_back)
     checkpoint = _called(SessionPlans.checkpoint)
     delete = _called(SessionPlans.delete)
-    fork = _making(SessionPlans.fork)
+    fork = _making(lambda: BlockingSession, SessionPlans.fork)
     subscribe = _subscribing(SessionPlans.feed)
 
 
-class BlockingSearch(Handle[SearchPlans]):
+class BlockingSearch(NamedHandle[Caller, SearchPlans]):
     """One search of the service. What its methods ask: search_plans.py.
 
     Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
     """
-
-    @property
-    def name(self) -> str:
-        """The search's name."""
-        return self.plans.name
-
-    @property
-    def existing(self) -> bool:
-        """Whether its key was known, so that no new search was begun."""
-        return self.plans.existing
 
     stats = _called(SearchPlans.stats)
     cancel = _called(SearchPlans.cancel)
@@ -186,7 +133,7 @@ class BlockingSearch(Handle[SearchPlans]):
     subscribe = _subscribing(SearchPlans.feed)
 
 
-class BlockingClient(Handle[ClientPlans]):
+class BlockingClient(ServiceHandle[Caller]):
     """A service. Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
 
     One thread at a time; Ctrl-C at any moment leaves it fit for another request.
@@ -202,25 +149,15 @@ class BlockingClient(Handle[ClientPlans]):
 
     def close(self) -> None:
         """Hang up; sessions stay as they are."""
-        self.caller.close()
-
-    @property
-    def address(self) -> Address:
-        """Where it is."""
-        return self.caller.hub.address
-
-    @property
-    def service(self) -> Hello:
-        """What the service said of itself; another one may be there after a reconnect."""
-        return self.caller.hub.met_service()
+        self.line.close()
 
     def session(self, name: str) -> BlockingSession:
         """Return a session of that name, whether there is one or not."""
-        return BlockingSession(self.caller, SessionPlans(name))
+        return BlockingSession(self.line, SessionPlans(name))
 
     def search(self, name: str) -> BlockingSearch:
         """Return a search of that name, whether there is one or not."""
-        return BlockingSearch(self.caller, SearchPlans(name))
+        return BlockingSearch(self.line, SearchPlans(name))
 
     def run_together(self, jobs: Sequence[Job], on_done: Callable[[int, Result], None] | None = None) -> list[Result]:
         """Make sessions and run all of them to their ends at once; return the results in the order of the jobs.
@@ -229,10 +166,10 @@ class BlockingClient(Handle[ClientPlans]):
             jobs: what to run.
             on_done: told of each job's place and result as it ends.
         """
-        return self.caller.carry_out_together([job.plan(self.plans) for job in jobs], on_done)
+        return self.line.carry_out_together([job.plan(self.plans) for job in jobs], on_done)
 
-    create = _making(ClientPlans.create)
-    check = _beginning(ClientPlans.check)
+    create = _making(lambda: BlockingSession, ClientPlans.create)
+    check = _making(lambda: BlockingSearch, ClientPlans.check)
     list_checks = _called(ClientPlans.list_checks)
     list = _called(ClientPlans.list)
     server_stats = _called(ClientPlans.server_stats)

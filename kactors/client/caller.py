@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from kactors.client.dial import CONNECT_S, READ_BYTES
 from kactors.client.errors import LostError, ServiceLostError
 from kactors.client.hub import Hub
+from kactors.client.line import Line
 from kactors.client.plans import Ask, Done, Plan, Sleep, resume
 from protocols.service.base import Params
 from protocols.service.errors import ServiceError
@@ -20,19 +21,11 @@ T = TypeVar("T")
 OnDone = Callable[[int, T], None]
 
 
-class Caller:
-    """Carries out plans, one request at a time.
-
-    Args:
-        hub: the conversation.
-        tls: to speak TLS with; None: not at all.
-        reconnect_s: how long a service that has gone may take to come back, in wall-clock time.
-    """
+class Caller(Line):
+    """Carries out plans, one request at a time."""
 
     def __init__(self, hub: Hub, tls: ssl.SSLContext | None, reconnect_s: float) -> None:
-        self.hub = hub
-        self._tls = tls
-        self._reconnect_s = reconnect_s
+        super().__init__(hub, tls, reconnect_s)
         self._socket: socket.socket | None = None
         self._answers: dict[int, Any] = {}
         self._awaited: int | None = None

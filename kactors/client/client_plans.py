@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from kactors.client.errors import LostError, ServiceLostError
 from kactors.client.plans import Ask, Plan, given, read
@@ -24,6 +24,9 @@ from protocols.service.searches import (
 )
 from protocols.service.server import ApiInfo, ServerStats, Shutdown, ShutdownParams
 from protocols.service.sessions import Created, CreateParams, ListParams, SessionInfo, SessionList, State
+
+Page = TypeVar("Page", SessionList, CheckList)
+Listed = TypeVar("Listed", SessionInfo, CheckStats)
 
 READS = frozenset(
     {
@@ -63,20 +66,11 @@ class ClientPlans:
 
     def list(self, state: State | None = None) -> Plan[tuple[SessionInfo, ...]]:
         """Return all sessions, or all in a state, oldest first."""
-        found: dict[str, SessionInfo] = {}
-        after = None
-        while True:
-            try:
-                page = yield from read("sim.list", ListParams(**given(state=state, after=after)), SessionList)
-            except ServiceError as error:
-                if error.code is not ErrorCode.UNKNOWN_SESSION:
-                    raise
-                found, after = {}, None  # the page's last session was deleted meanwhile
-                continue
-            found |= {info.session: info for info in page.sessions}
-            if not page.more:
-                return tuple(found.values())
-            after = page.sessions[-1].session
+        return _all_pages(
+            lambda after: read("sim.list", ListParams(**given(state=state, after=after)), SessionList),
+            lambda page: {info.session: info for info in page.sessions},
+            ErrorCode.UNKNOWN_SESSION,
+        )
 
     def check(self, asked: CheckStartParams) -> Plan[SearchPlans]:
         """Begin to search a scenario's interleavings: once, by its key; one is made up when none is given."""
@@ -86,20 +80,11 @@ class ClientPlans:
 
     def list_checks(self, state: SearchState | None = None) -> Plan[tuple[CheckStats, ...]]:
         """Return all searches, or all in a state, oldest first."""
-        found: dict[str, CheckStats] = {}
-        after = None
-        while True:
-            try:
-                page = yield from read("check.list", CheckListParams(**given(state=state, after=after)), CheckList)
-            except ServiceError as error:
-                if error.code is not ErrorCode.UNKNOWN_SEARCH:
-                    raise
-                found, after = {}, None  # the page's last search was deleted meanwhile
-                continue
-            found |= {stats.check: stats for stats in page.checks}
-            if not page.more:
-                return tuple(found.values())
-            after = page.checks[-1].check
+        return _all_pages(
+            lambda after: read("check.list", CheckListParams(**given(state=state, after=after)), CheckList),
+            lambda page: {stats.check: stats for stats in page.checks},
+            ErrorCode.UNKNOWN_SEARCH,
+        )
 
     def server_stats(self) -> Plan[ServerStats]:
         """Return the service's own numbers."""
@@ -134,3 +119,30 @@ class ClientPlans:
             except LostError as lost:
                 if method not in READS:
                     raise ServiceLostError(f"{lost}; whether {method} was carried out is not known") from lost
+
+
+def _all_pages(
+    fetch: Callable[[str | None], Plan[Page]], named: Callable[[Page], dict[str, Listed]], gone: ErrorCode
+) -> Plan[tuple[Listed, ...]]:
+    """Return what all pages list.
+
+    Args:
+        fetch: asks for the page after a name.
+        named: what is on a page, by name.
+        gone: how the service says that there is none of that name: it was deleted meanwhile, and all begins anew.
+    """
+    found: dict[str, Listed] = {}
+    after = None
+    while True:
+        try:
+            page = yield from fetch(after)
+        except ServiceError as error:
+            if error.code is not gone:
+                raise
+            found, after = {}, None
+            continue
+        listed = named(page)
+        found |= listed
+        if not page.more:
+            return tuple(found.values())
+        after = next(reversed(listed))

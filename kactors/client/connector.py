@@ -12,6 +12,7 @@ from kactors.client.dial import CONNECT_S, READ_BYTES
 from kactors.client.errors import ServiceLostError
 from kactors.client.feeds import Feed
 from kactors.client.hub import Hub
+from kactors.client.line import Line
 from kactors.client.plans import Done, Plan, Sleep, resume
 from protocols.service.base import Params
 from protocols.service.errors import ServiceError
@@ -21,19 +22,11 @@ T = TypeVar("T")
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
-class Connector:
-    """Keeps the connection and carries out plans. Cancelling who waits for an answer harms nobody else.
-
-    Args:
-        hub: the conversation.
-        tls: to speak TLS with; None: not at all.
-        reconnect_s: how long a service that has gone may take to come back, in wall-clock time.
-    """
+class Connector(Line):
+    """Keeps the connection and carries out plans. Cancelling who waits for an answer harms nobody else."""
 
     def __init__(self, hub: Hub, tls: ssl.SSLContext | None, reconnect_s: float) -> None:
-        self.hub = hub
-        self._tls = tls
-        self._reconnect_s = reconnect_s
+        super().__init__(hub, tls, reconnect_s)
         self._outbox: trio.MemorySendChannel[bytes] | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._over: ServiceLostError | ServiceError | None = None

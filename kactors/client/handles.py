@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from kactors.client.client_plans import ClientPlans
 from kactors.client.feeds import Feed
-from kactors.client.hub import Hub
+from kactors.client.line import Line
 from kactors.client.search_plans import SearchPlans
 from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
 from protocols.service.server import Hello
 from protocols.service.sessions import Where
 
-
-class Conversing(Protocol):
-    """Something that carries out plans in a conversation with the service."""
-
-    hub: Hub
-
-
-Line = TypeVar("Line", bound=Conversing)
+AnyLine = TypeVar("AnyLine", bound=Line)
 Plans = TypeVar("Plans")
 NamedPlans = TypeVar("NamedPlans", SessionPlans, SearchPlans)
 
 
-class Handle(Generic[Line, Plans]):
+class Handle(Generic[AnyLine, Plans]):
     """Something that has plans, and the line over which they are carried out."""
 
-    def __init__(self, line: Line, plans: Plans) -> None:
+    def __init__(self, line: AnyLine, plans: Plans) -> None:
         self.line = line
         self.plans = plans
 
 
-class NamedHandle(Handle[Line, NamedPlans]):
+class NamedHandle(Handle[AnyLine, NamedPlans]):
     """One session, or one search."""
 
     @property
@@ -47,7 +40,7 @@ class NamedHandle(Handle[Line, NamedPlans]):
         return self.plans.existing
 
 
-class SessionHandle(NamedHandle[Line, SessionPlans]):
+class SessionHandle(NamedHandle[AnyLine, SessionPlans]):
     """One session."""
 
     @property
@@ -56,7 +49,7 @@ class SessionHandle(NamedHandle[Line, SessionPlans]):
         return self.plans.where
 
 
-class ServiceHandle(Handle[Line, ClientPlans]):
+class ServiceHandle(Handle[AnyLine, ClientPlans]):
     """A service."""
 
     @property
@@ -70,10 +63,10 @@ class ServiceHandle(Handle[Line, ClientPlans]):
         return self.line.hub.met_service()
 
 
-class Subscription(Generic[Line]):
+class Subscription(Generic[AnyLine]):
     """The events of one subscription, in order."""
 
-    def __init__(self, line: Line, feed: Feed) -> None:
+    def __init__(self, line: AnyLine, feed: Feed) -> None:
         self._line = line
         self._feed = feed
 

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import trio
 
@@ -15,6 +15,7 @@ from kactors.client.client_plans import ClientPlans
 from kactors.client.connector import Connector
 from kactors.client.dial import RECONNECT_S, greeting, service_address, tls_context
 from kactors.client.feeds import Feed
+from kactors.client.handles import Handle, NamedHandle, ServiceHandle, SessionHandle, Subscription
 from kactors.client.hub import Hub
 from kactors.client.plans import Plan
 from kactors.client.search_plans import SearchPlans
@@ -22,94 +23,65 @@ from kactors.client.session_plans import SessionPlans
 from kactors.rpc.address import Address
 from kactors.rpc.groups import ungrouped
 from protocols.service.events import SimEvent
-from protocols.service.server import Hello
-from protocols.service.sessions import Where
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Plans = TypeVar("Plans")
+Made = TypeVar("Made")
+Held = TypeVar("Held")
 
 
-class Events:
+class Events(Subscription[Connector]):
     """The events of one subscription, in order: ``async for event in events``. It ends when the block is left.
 
     ``event.dropped`` tells how many were missed right before it.
     """
-
-    def __init__(self, connector: Connector, feed: Feed) -> None:
-        self._connector = connector
-        self._feed = feed
-
-    @property
-    def restarts(self) -> int:
-        """How often the subscription had to begin anew; what happened in between is not told."""
-        return self._feed.restarts
 
     def __aiter__(self) -> Events:
         return self
 
     async def __anext__(self) -> SimEvent:
         while (event := self._feed.next()) is None:
-            await self._connector.news()
+            await self._line.news()
         credit = self._feed.refill()
         if credit is not None:
-            self._connector.tell("sim.credit", credit)
+            self._line.tell("sim.credit", credit)
         return event
-
-
-class Handle(Generic[Plans]):
-    """Something that has plans, and the connection over which they are carried out."""
-
-    def __init__(self, connector: Connector, plans: Plans) -> None:
-        self.connector = connector
-        self.plans = plans
 
 
 def _awaited(
     plan: Callable[Concatenate[Plans, P], Plan[T]],
-) -> Callable[Concatenate[Handle[Plans], P], Coroutine[Any, Any, T]]:
+) -> Callable[Concatenate[Handle[Connector, Plans], P], Coroutine[Any, Any, T]]:
     """Make a method of a plan."""
 
     @functools.wraps(plan)
-    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.connector.carry_out(plan(self.plans, *args, **kwargs))
+    async def method(self: Handle[Connector, Plans], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.line.carry_out(plan(self.plans, *args, **kwargs))
 
     return method
 
 
 def _making(
-    plan: Callable[Concatenate[Plans, P], Plan[SessionPlans]],
-) -> Callable[Concatenate[Handle[Plans], P], Coroutine[Any, Any, Session]]:
-    """Make a method that returns a session."""
+    handle: Callable[[], Callable[[Connector, Made], Held]], plan: Callable[Concatenate[Plans, P], Plan[Made]]
+) -> Callable[Concatenate[Handle[Connector, Plans], P], Coroutine[Any, Any, Held]]:
+    """Make a method that returns a handle of what its plan has made; its class is named late: a session forks one."""
 
     @functools.wraps(plan)
-    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> Session:
-        return Session(self.connector, await self.connector.carry_out(plan(self.plans, *args, **kwargs)))
-
-    return method
-
-
-def _beginning(
-    plan: Callable[Concatenate[Plans, P], Plan[SearchPlans]],
-) -> Callable[Concatenate[Handle[Plans], P], Coroutine[Any, Any, Search]]:
-    """Make a method that returns a search."""
-
-    @functools.wraps(plan)
-    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> Search:
-        return Search(self.connector, await self.connector.carry_out(plan(self.plans, *args, **kwargs)))
+    async def method(self: Handle[Connector, Plans], /, *args: P.args, **kwargs: P.kwargs) -> Held:
+        return handle()(self.line, await self.line.carry_out(plan(self.plans, *args, **kwargs)))
 
     return method
 
 
 def _subscribing(
     feed: Callable[Concatenate[Plans, P], Feed],
-) -> Callable[Concatenate[Handle[Plans], P], AbstractAsyncContextManager[Events]]:
+) -> Callable[Concatenate[Handle[Connector, Plans], P], AbstractAsyncContextManager[Events]]:
     """Make a method that returns a block of events."""
 
     @functools.wraps(feed)
     @asynccontextmanager
-    async def method(self: Handle[Plans], /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Events]:
-        made, connector = feed(self.plans, *args, **kwargs), self.connector
+    async def method(self: Handle[Connector, Plans], /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Events]:
+        made, connector = feed(self.plans, *args, **kwargs), self.line
         connector.hub.feeds.append(made)
         try:
             await connector.carry_out(made.open())
@@ -124,26 +96,11 @@ def _subscribing(
     return method
 
 
-class Session(Handle[SessionPlans]):
+class Session(SessionHandle[Connector]):
     """One session of the service. What its methods ask, and what holds after a lost connection: session_plans.py.
 
     Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
     """
-
-    @property
-    def name(self) -> str:
-        """The session's name."""
-        return self.plans.name
-
-    @property
-    def existing(self) -> bool:
-        """Whether its key was known, so that no new session was made."""
-        return self.plans.existing
-
-    @property
-    def where(self) -> Where | None:
-        """Where it stood when it last said so."""
-        return self.plans.where
 
     look = _awaited(SessionPlans.look)
     stats = _awaited(SessionPlans.stats)
@@ -160,25 +117,15 @@ class Session(Handle[SessionPlans]):
     step_back = _awaited(SessionPlans.step_back)
     checkpoint = _awaited(SessionPlans.checkpoint)
     delete = _awaited(SessionPlans.delete)
-    fork = _making(SessionPlans.fork)
+    fork = _making(lambda: Session, SessionPlans.fork)
     subscribe = _subscribing(SessionPlans.feed)
 
 
-class Search(Handle[SearchPlans]):
+class Search(NamedHandle[Connector, SearchPlans]):
     """One search of the service. What its methods ask: search_plans.py.
 
     Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone).
     """
-
-    @property
-    def name(self) -> str:
-        """The search's name."""
-        return self.plans.name
-
-    @property
-    def existing(self) -> bool:
-        """Whether its key was known, so that no new search was begun."""
-        return self.plans.existing
 
     stats = _awaited(SearchPlans.stats)
     cancel = _awaited(SearchPlans.cancel)
@@ -188,29 +135,19 @@ class Search(Handle[SearchPlans]):
     subscribe = _subscribing(SearchPlans.feed)
 
 
-class Client(Handle[ClientPlans]):
+class Client(ServiceHandle[Connector]):
     """A service. Every method raises ServiceError (the service refuses) and ServiceLostError (it is gone)."""
-
-    @property
-    def address(self) -> Address:
-        """Where it is."""
-        return self.connector.hub.address
-
-    @property
-    def service(self) -> Hello:
-        """What the service said of itself; another one may be there after a reconnect."""
-        return self.connector.hub.met_service()
 
     def session(self, name: str) -> Session:
         """Return a session of that name, whether there is one or not."""
-        return Session(self.connector, SessionPlans(name))
+        return Session(self.line, SessionPlans(name))
 
     def search(self, name: str) -> Search:
         """Return a search of that name, whether there is one or not."""
-        return Search(self.connector, SearchPlans(name))
+        return Search(self.line, SearchPlans(name))
 
-    create = _making(ClientPlans.create)
-    check = _beginning(ClientPlans.check)
+    create = _making(lambda: Session, ClientPlans.create)
+    check = _making(lambda: Search, ClientPlans.check)
     list_checks = _awaited(ClientPlans.list_checks)
     list = _awaited(ClientPlans.list)
     server_stats = _awaited(ClientPlans.server_stats)

@@ -1,44 +1,58 @@
-"""A bar for many runs, on a terminal only."""
+"""Bars on a terminal, and nowhere else; one for many runs."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from protocols.result import Result
 
 
-class RunsBar:
-    """``with RunsBar(9) as bar: run_all(scenarios, on_done=bar.done)``; silent when stderr is no terminal."""
+class Bar:
+    """One line on a terminal, for the length of a ``with`` block; silent when stderr is no terminal.
 
-    def __init__(self, runs: int) -> None:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("runs"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+    Args:
+        columns: what it shows.
+        total: when it is complete; None: nobody knows.
+    """
+
+    def __init__(self, *columns: ProgressColumn, total: float | None) -> None:
+        # Refreshed when there is something new, and not by a thread of rich's own.
+        self.bar = Progress(
+            *columns,
+            console=Console(stderr=True),
+            transient=True,
+            auto_refresh=False,
+            disable=not sys.stderr.isatty(),
         )
-        # Refreshed when a run ends, and not by a thread of rich's own.
-        self._bar = Progress(
-            *columns, console=console, transient=True, auto_refresh=False, disable=not sys.stderr.isatty()
-        )
-        self._task = self._bar.add_task("", total=runs)
+        self.task = self.bar.add_task("", total=total)
 
     def __enter__(self) -> Self:
-        self._bar.start()
-        self._bar.refresh()
+        self.bar.start()
+        self.bar.refresh()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self.bar.stop()
+
+    def tell(self, **news: Any) -> None:
+        """Show what is new: ``advance``, ``completed``, ``description``, as rich has them."""
+        self.bar.update(self.task, **news)
+        self.bar.refresh()
+
+
+class RunsBar(Bar):
+    """``with RunsBar(9) as bar: run_all(scenarios, on_done=bar.done)``."""
+
+    def __init__(self, runs: int) -> None:
+        columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(*columns, TextColumn("{task.description}"), total=runs)
 
     def done(self, place: int, result: Result) -> None:
         """Take note of one run."""
@@ -47,5 +61,4 @@ class RunsBar:
 
     def advance(self, what: str) -> None:
         """Take note that one more is done, and say what it was."""
-        self._bar.update(self._task, advance=1, description=what)
-        self._bar.refresh()
+        self.tell(advance=1, description=what)

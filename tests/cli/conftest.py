@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from kactors.cli import main
+from kactors.client.embedded import embedded_service
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "ebizzy-mTRp-t4.perf.txt.xz"
 TINY = ("--machine", "small", "--set", "n=1", "--set", "s=4096")
@@ -51,3 +52,21 @@ def short_recording(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A service in a thread of this process, for all tests of a file."""
+    with embedded_service(tmp_path_factory.mktemp("k")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service):
+    """Of that service, which is left empty."""
+    with service.open("test") as opened:
+        yield opened
+        for info in opened.list():
+            opened.session(info.session).delete()
+        for stats in opened.list_checks():
+            opened.search(stats.check).delete()

@@ -6,24 +6,11 @@ import subprocess
 
 import pytest
 
-from kactors.client.embedded import embedded_service
 from tests.cli.test_check import MINE
 from tests.cli.test_processes import KACTORS, PATIENCE_S, ROOT
 
 SMALL = ("munmap-page", "--strategy", "random", "--max-schedules", "300")
 DEADLOCK = ("mail-deadlock", "--policy", "broken-blocking-spin")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with embedded_service(tmp_path_factory.mktemp("k")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(service):
-    with service.open("test") as opened:
-        yield opened
 
 
 @pytest.fixture

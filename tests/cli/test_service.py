@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from kactors.client.embedded import embedded_service
 from protocols.scenario import Scenario
 from protocols.service.searches import CheckStartParams
 from tests.cli.conftest import TINY
@@ -18,22 +17,6 @@ ROOT = Path(__file__).parents[2]
 SHORT = ("ebizzy", *TINY, "--until", "200us")
 ENDLESS = Scenario(machine="small", options={"n": 1, "s": 4096})
 LONG = ("run", "ebizzy", *TINY, "--until", "1000s")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with embedded_service(tmp_path_factory.mktemp("k")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(service):
-    with service.open("test") as opened:
-        yield opened
-        for info in opened.list():
-            opened.session(info.session).delete()
-        for stats in opened.list_checks():
-            opened.search(stats.check).delete()
 
 
 @pytest.fixture

@@ -2,7 +2,11 @@
 
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
+
+LOSSES = pytest.mark.parametrize("what", ["request", "answer"])
+"""What is lost of a conversation."""
 
 
 class Relay:

@@ -1,28 +1,13 @@
 """The connection is lost before a request or before its answer: what the guarantees of session_plans.py say."""
 
-import pytest
 import trio
 
 from kactors.client import open_client
 from protocols.service.commands import InjectFault
 from protocols.service.sessions import State
-from tests.client.relay import relaying
+from tests.client.relay import LOSSES
 from tests.client.test_trio_client import ENDLESS, SCENARIO
 from tests.service.talk import serving
-
-
-@pytest.fixture
-async def line(tmp_path):
-    """A client whose connection may be lost: (client, relay)."""
-    async with (
-        serving(tmp_path),
-        relaying(tmp_path / "k.sock", tmp_path / "r.sock") as relay,
-        open_client(f"unix:{tmp_path}/r.sock", client="me") as client,
-    ):
-        yield client, relay
-
-
-LOSSES = pytest.mark.parametrize("what", ["request", "answer"])
 
 
 @LOSSES

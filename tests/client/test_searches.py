@@ -3,29 +3,16 @@
 import pytest
 import trio
 
-from kactors.client import connect, open_client
+from kactors.client import connect
 from kactors.client.embedded import embedded_service
 from protocols.scenario import Scenario
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.searches import CheckStartParams, SearchState
-from tests.client.relay import relaying
-from tests.service.talk import serving
+from tests.client.relay import LOSSES
 from tests.service.test_searches import CLEAN, DEADLOCK, here
 
-LOSSES = pytest.mark.parametrize("what", ["request", "answer"])
 SHORT = CheckStartParams(scenario=Scenario(**CLEAN), strategy="random", schedules_max=50)
 ENDLESS = CheckStartParams(scenario=Scenario(**CLEAN), strategy="random")
-
-
-@pytest.fixture
-async def line(tmp_path):
-    """A client whose connection may be lost: (client, relay)."""
-    async with (
-        serving(tmp_path),
-        relaying(tmp_path / "k.sock", tmp_path / "r.sock") as relay,
-        open_client(f"unix:{tmp_path}/r.sock", client="me") as client,
-    ):
-        yield client, relay
 
 
 def test_a_search_through_the_blocking_client(tmp_path):

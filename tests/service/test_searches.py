@@ -19,12 +19,6 @@ HUGE = {"workload": "mail", "machine": "small"}
 SHORT = {"strategy": "random", "schedules_max": 10}
 
 
-@pytest.fixture
-async def talk(tmp_path):
-    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
-        yield talk
-
-
 async def start(talk, scenario=CLEAN, **params):
     return (await talk.ask("check.start", scenario=scenario, **params))["check"]
 

@@ -13,12 +13,6 @@ from tests.service.talk import EBIZZY, ENDLESS, serving, talking
 STARVED = {"kind": "starved_cpu", "cpu": 0, "duration_ns": 50_000}
 
 
-@pytest.fixture
-async def talk(tmp_path):
-    async with serving(tmp_path), talking(tmp_path / "k.sock") as talk:
-        yield talk
-
-
 async def create(talk, scenario=EBIZZY, **params):
     return (await talk.ask("sim.create", scenario=scenario, **params))["session"]
 
