@@ -1,7 +1,7 @@
-"""The page allocator: one zone behind the CPUs' own page lists.
+"""The page allocator: the memory behind the CPUs' own page lists, in a zone a node as far as its lock is concerned.
 
-Owns: the buddy lists, zone->lock, the watermarks, kswapd, the clean page cache that reclaim can free, and the memory
-channels through which pages are cleared.
+Owns: the buddy lists, zone->lock, the watermarks, kswapd, the clean page cache that reclaim can free, the struct pages,
+and the memory channels through which pages are cleared.
 Hears: bulk requests of per-CPU lists, huge page requests, frees, direct reclaim, calls for the OOM killer.
 Says: frames, reclaim results, drain requests, the OOM killer's choice.
 Never: sees a single page go in or out of a per-CPU list: that is the CPU's own business (G1), told by tracepoints only.
@@ -9,7 +9,7 @@ Never: sees a single page go in or out of a per-CPU list: that is the CPU's own 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from kactors.engine.actor import Actor, Handler, Server
@@ -17,17 +17,20 @@ from kactors.engine.engine import Engine
 from kactors.engine.waits import Holder
 from kactors.kernel.buddy import Buddy
 from kactors.kernel.cache_line import CacheLine
+from kactors.kernel.mem_map import MemMap
 from kactors.kernel.memory_channels import MemoryChannels
 from kactors.kernel.watermarks import Watermarks, watermarks_for
 from protocols.allocation import (
     DRAIN_PAGES,
     KSWAPD_ROUND,
     LRU_MOVED,
+    PAGES_HANDLED,
     PAGES_FREED,
     RECLAIM_NEEDED,
     AllocPages,
     DirectReclaim,
     FreePages,
+    HandlePages,
     KswapdRound,
     MemoryMoves,
     MoveMemory,
@@ -81,7 +84,8 @@ class Allocator(Server):
         self._buddy = Buddy(pages, max_order=10)
         self._page_cache = self._buddy.alloc_bulk(0, cached)
         self._watermarks = watermarks_for(pages, machine.page_size)
-        self._line = CacheLine(machine)
+        self._zone_lines = [CacheLine(machine) for _ in range(machine.sockets)]
+        self._mem_map = MemMap(machine)
         self._lru_lines = [CacheLine(machine) for _ in range(machine.sockets)]
         self._channels = MemoryChannels(machine)
         self._kswapd_runs = False
@@ -104,7 +108,8 @@ class Allocator(Server):
     def busy_ns(self) -> dict[tuple[str, int], int]:
         """Return how long zone->lock and each socket's memory channels have been taken, by name and number."""
         channels = {("memory channels", socket): ns for socket, ns in self._channels.busy_ns.items()}
-        return {("zone->lock", 0): self._line.busy_ns, **channels}
+        zones = {("zone->lock", socket): line.busy_ns for socket, line in enumerate(self._zone_lines)}
+        return {**zones, **channels}
 
     @property
     def page_cache_pages(self) -> int:
@@ -124,6 +129,7 @@ class Allocator(Server):
             SplitPage: self._split,
             MoveMemory: self._move,
             MoveOnLru: self._move_on_lru,
+            HandlePages: self._handle,
             DirectReclaim: self._direct_reclaim,
             KswapdRound: self._kswapd_round,
             OutOfMemory: self._out_of_memory,
@@ -146,7 +152,7 @@ class Allocator(Server):
         count = min(message.count, max(room // size, 0))
         pfns = self._buddy.alloc_bulk(message.order, count)
         self._watch()
-        done_ns = self._zone_trip(client, max(len(pfns), 1))
+        done_ns = self._zone_trip(client, max(len(pfns), 1), pfns)
         if pfns:
             self._count("pgalloc_normal", len(pfns) * size)
             self.reply(done_ns, client, tag, PagesAllocated(pfns=tuple(pfns)))
@@ -163,7 +169,7 @@ class Allocator(Server):
         self._buddy.free_bulk(message.pfns, message.order)
         self._watch()
         self._count("pgfree", len(message.pfns) << message.order)
-        self.reply(self._zone_trip(client, len(message.pfns)), client, tag, PAGES_FREED)
+        self.reply(self._zone_trip(client, len(message.pfns), message.pfns), client, tag, PAGES_FREED)
 
     def _split(self, message: SplitPage, client: Any, tag: int) -> None:
         del client, tag
@@ -181,10 +187,16 @@ class Allocator(Server):
         done_ns = line.write(self.engine.now_ns, client.cpu_id, hold_ns=hold_ns)
         self.reply(done_ns, client, tag, LRU_MOVED)
 
-    def _zone_trip(self, client: Any, blocks: int) -> int:
-        """Return when a section under zone->lock that moves ``blocks`` blocks is over."""
-        hold_ns = self._machine.zone_lock_ns + self._machine.zone_page_ns * blocks
-        return self._line.write(self.engine.now_ns, client.cpu_id, hold_ns=hold_ns)
+    def _handle(self, message: HandlePages, client: Any, tag: int) -> None:
+        fetch_ns = self._mem_map.fetch_ns(message.pfns, client.cpu_id)
+        self.reply(self.engine.now_ns + fetch_ns, client, tag, PAGES_HANDLED)
+
+    def _zone_trip(self, client: Any, blocks: int, pfns: Sequence[int]) -> int:
+        """Return when a section under zone->lock that moves ``blocks`` blocks is over. A CPU's zone is its node's."""
+        machine, cpu = self._machine, client.cpu_id
+        hold_ns = machine.zone_lock_ns + machine.zone_page_ns * blocks + self._mem_map.fetch_ns(pfns, cpu)
+        line = self._zone_lines[machine.socket_of(cpu) if cpu >= 0 else 0]
+        return line.write(self.engine.now_ns, cpu, hold_ns=hold_ns)
 
     # --- reclaim -----------------------------------------------------------------------------------------------------
 

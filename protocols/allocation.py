@@ -73,6 +73,16 @@ class LruMoved(Message, sender=("allocator",), receiver=CLIENTS):
     """The section is over."""
 
 
+class HandlePages(Message, sender=CLIENTS, receiver=("allocator",), reply=("PagesHandled",)):
+    """Whoever unmaps pages writes to their struct pages, which come from where the pages were handled last."""
+
+    pfns: tuple[Pfn, ...]
+
+
+class PagesHandled(Message, sender=("allocator",), receiver=CLIENTS):
+    """They are in the caller's cache."""
+
+
 class SplitPage(Message, sender=("mm",), receiver=("allocator",)):
     """A huge page has been split: from now on its frames are freed one by one."""
 
@@ -111,6 +121,7 @@ class KswapdRound(Message, sender=("allocator",), receiver=("allocator",)):
 RECLAIM_NEEDED: Final = ReclaimNeeded()
 DIRECT_RECLAIM: Final = DirectReclaim()
 LRU_MOVED: Final = LruMoved()
+PAGES_HANDLED: Final = PagesHandled()
 PAGES_FREED: Final = PagesFreed()
 OUT_OF_MEMORY: Final = OutOfMemory()
 VICTIM_EXITED: Final = VictimExited()

@@ -24,12 +24,13 @@ from kactors.engine.engine import Engine
 from kactors.execution import Directory
 from kactors.fault_policy import FaultPolicy
 from kactors.kernel.cache_line import CacheLine, Stores
+from kactors.kernel.mem_map import MemMap
 from kactors.system import System
 from kactors.workloads import Workload
 from protocols.base import Message
 
 ATOMS = (int, str, bytes, float, types.NoneType, type, range, Enum, Message)
-TIMES = (CacheLine, Stores)
+TIMES = (CacheLine, Stores, MemMap)
 CONSTANT = (Engine, Directory, System, FaultPolicy, Workload, BaseModel, types.ModuleType, types.CodeType, *TIMES)
 UNSEEN = frozenset(
     {

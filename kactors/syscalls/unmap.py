@@ -8,6 +8,7 @@ from kactors import filemap
 from kactors.cpu import Cpu
 from kactors.fault_policy import FaultPolicy
 from kactors.kernel.pte import ZERO_PFN
+from protocols.allocation import HandlePages
 from protocols.page_table import (
     DetachTables,
     HugeZapped,
@@ -92,6 +93,7 @@ async def _zap_pmd_range(cpu: Cpu, vma: VmaSnapshot, start: int, end: int, gathe
     else:
         frames = await cpu.zap_ptes(table, first, last)
         own = tuple(pfn for pfn in frames if pfn != ZERO_PFN)
+        await _handle_pages(cpu, own)
         zapped = filemap.Zapped(len(frames), len(own), own)
     if zapped.entries:
         gather.cleared(start)
@@ -104,6 +106,12 @@ async def _zap_pmd_range(cpu: Cpu, vma: VmaSnapshot, start: int, end: int, gathe
     if full or zapped.dirtied or (cpu.machine.tlb == "tlbie" and gather.unflushed_from >= 0):
         await _force_flush(cpu, gather, end)
     cpu.pte_unlock(table)
+
+
+async def _handle_pages(cpu: Cpu, pfns: tuple[int, ...]) -> None:
+    """page_remove_rmap writes to the struct pages: they come from the CPUs that have mapped the pages."""
+    if pfns and cpu.machine.page_lines:
+        await cpu.ask(cpu.directory.allocator, HandlePages(pfns=pfns))
 
 
 async def _force_flush(cpu: Cpu, gather: Gather, end: int) -> None:
