@@ -142,13 +142,10 @@ class Machine(BaseModel):
     pcp_high: Batch
     zone_lock_ns: Cost
     zone_page_ns: Cost
-<<<<<<< HEAD
     tail_page_ns: Cost
     """What each page of a huge one but the first adds to its allocation, and again to its freeing."""
-=======
-    page_lines: Cost
+    page_lines: Annotated[int, Field(ge=0, le=4)]
     """Cache lines of a struct page that move when another CPU handles the page; 0: other costs have it."""
->>>>>>> 04d3021 (Struct pages come from the CPU that handled them last; a zone lock a node; the Ivy Bridges: idle states, distances)
     reclaim_page_ns: Cost
     tracing_ns: Cost
     """What it costs to write one tracepoint down, where the scenario is traced."""

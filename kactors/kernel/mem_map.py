@@ -1,7 +1,7 @@
 """The struct pages: each is a cache line, and where the CPU that handled the page last has left it, there it is.
 
-Not a queue, for one CPU handles a page at a time: only the way of the line counts. Lines that nobody has handled yet are
-in memory, one after the other, and come as the prefetcher fetches them: that is in the costs of whoever handles them.
+Not a queue, for one CPU handles a page at a time: only the line's way counts. A line that nobody has handled yet is in
+memory, beside its neighbours, and comes as the prefetcher fetches it: other costs have that.
 """
 
 from __future__ import annotations
