@@ -37,7 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "TLB and IPIs": ("tlb", "hpte_", "lazy_tlb", "mmu_", "irq_", "ipi_"),
     "idle and scheduling": ("idle_", "switch_", "wake_", "slice_", "tick_"),
     "rwsem": ("rwsem_",),
-    "allocator": ("pcp_", "zone_", "page_lines", "lru_", "reclaim_"),
+    "allocator": ("pcp_", "zone_", "tail_page_ns", "page_lines", "lru_", "reclaim_"),
 }
 """Parameters by how their names begin; the longest beginning decides, and what has none of these is 'others'."""
 OTHERS = "others"
@@ -47,6 +47,7 @@ UNITS = {
     "_percent": "%",
     "_pages": "pages",
     "_gbs": "GB/s",
+    "_lines": "lines",
     "_bytes": "bytes",
     "page_size": "bytes",
 }
