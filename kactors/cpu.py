@@ -136,7 +136,7 @@ class Cpu(Scheduler):
         # Counted from when the interrupt was sent, as that of a wake-up is: it is delivered by ending the idle state.
         awake_ns = max(at_ns, self.leave_idle(at_ns - self.machine.ipi_delivery_ns))
         if awake_ns > at_ns:
-            at_ns, why = awake_ns, "leaving its idle state"
+            at_ns, why = awake_ns, f"{why}, leaving its idle state" if why else "leaving its idle state"
         self._end_idle(at_ns)
         self._serve(event, at_ns, why)
         self._idle_since_ns = self.interrupts.busy_until_ns

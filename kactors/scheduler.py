@@ -231,7 +231,8 @@ class Scheduler(MmSwitcher):
     def _dispatch(self, event: Event) -> None:
         """Leave the idle state; the time counts as LOCK_SLEEP where one of the woken slept on a lock."""
         self._waking = False
-        self.arrived(max(event[0], self.interrupts.busy_until_ns))
+        # A theft on the way to idle makes that way longer, also where the wake-up was on its way already.
+        self.arrived(max(event[0], self.interrupts.busy_until_ns, self._idle_since_ns))
         self._end_idle(self.clock_ns)
         self.tell_siblings(busy=True)
         self._switch()
