@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from kactors.syscalls import UserThread
-from kactors.workloads.options import Configured, Options
+from kactors.workloads.litmus.timed_scene import TimedScene
+from kactors.workloads.options import Options
 
 
 class CollapseVsFaultOptions(Options):
@@ -20,30 +21,19 @@ class CollapseVsFaultOptions(Options):
     spread_ns: Annotated[int, Field(ge=1)] = 40_000
 
 
-class CollapseVsFault(Configured[CollapseVsFaultOptions]):
+class CollapseVsFault(TimedScene[CollapseVsFaultOptions]):
     """khugepaged collapses a PMD range while a thread faults in it; every store must survive."""
 
     options_type = CollapseVsFaultOptions
     name: ClassVar[str] = "collapse-vs-fault"
-    unit: ClassVar[str] = "stores"
-
-    def __init__(self, options: CollapseVsFaultOptions) -> None:
-        super().__init__(options)
-        self._area = 0
-
-    def workers(self, cpus: int) -> int:
-        """Return 2."""
-        del cpus
-        return 2
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """Map a MADV_HUGEPAGE range of one PMD and touch one page of it."""
         del workers
+        await self.map_range(thread)
         size = thread.cpu.machine.pmd_size
-        mapped = await thread.mmap(2 * size)
-        self._area = -(-mapped // size) * size
-        await thread.madvise_hugepage(self._area, size)
-        await thread.touch(self._area + size - thread.page_size)
+        await thread.madvise_hugepage(self.area, size)
+        await thread.touch(self.area + size - thread.page_size)
 
     async def work(self, thread: UserThread) -> None:
         """Fault page after page around the moment at which khugepaged wakes up; read the stores back at the end."""
@@ -51,7 +41,7 @@ class CollapseVsFault(Configured[CollapseVsFaultOptions]):
         wakes_ns = thread.cpu.directory.khugepaged_wakes_ns
         wait_ns = wakes_ns - options.spread_ns // 2 - thread.cpu.clock_ns
         await thread.compute(max(wait_ns, 0) + thread.pick("meet", options.spread_ns))
-        mine = [self._area + (options.pages * (thread.number - 1) + number) * page for number in range(options.pages)]
+        mine = [self.area + (options.pages * (thread.number - 1) + number) * page for number in range(options.pages)]
         for address in mine:
             await thread.touch(address)
             thread.record_done()

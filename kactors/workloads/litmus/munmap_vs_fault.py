@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from kactors.syscalls import UserThread
-from kactors.workloads.options import Configured, Options
+from kactors.workloads.litmus.timed_scene import TimedScene
+from kactors.workloads.options import Options
 
 
 class MunmapVsFaultOptions(Options):
@@ -21,7 +22,7 @@ class MunmapVsFaultOptions(Options):
     spread_ns: Annotated[int, Field(ge=1)] = 12_000
 
 
-class MunmapVsFault(Configured[MunmapVsFaultOptions]):
+class MunmapVsFault(TimedScene[MunmapVsFaultOptions]):
     """One thread unmaps while another faults in the same page table.
 
     Without ``tables`` they use different pages, so every fault must succeed. With it the faults race with the end of
@@ -30,25 +31,13 @@ class MunmapVsFault(Configured[MunmapVsFaultOptions]):
 
     options_type = MunmapVsFaultOptions
     name: ClassVar[str] = "munmap-vs-fault"
-    unit: ClassVar[str] = "stores"
-
-    def __init__(self, options: MunmapVsFaultOptions) -> None:
-        super().__init__(options)
-        self._area = 0
-
-    def workers(self, cpus: int) -> int:
-        """Return 2."""
-        del cpus
-        return 2
 
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """Map a whole PMD range and touch as many pages, above those that will fault."""
         del workers
-        size = thread.cpu.machine.pmd_size
-        mapped = await thread.mmap(2 * size)
-        self._area = -(-mapped // size) * size
+        await self.map_range(thread)
         for number in range(self._options.pages):
-            await thread.touch(self._area + (self._options.pages + number) * thread.page_size)
+            await thread.touch(self.area + (self._options.pages + number) * thread.page_size)
 
     async def work(self, thread: UserThread) -> None:
         """Thread 1 unmaps, thread 2 faults."""
@@ -56,10 +45,10 @@ class MunmapVsFault(Configured[MunmapVsFaultOptions]):
         await thread.compute(thread.pick("meet", options.spread_ns))
         if thread.number == 1:
             if options.tables:
-                await thread.munmap(self._area, thread.cpu.machine.pmd_size)
+                await thread.munmap(self.area, thread.cpu.machine.pmd_size)
             else:
-                await thread.munmap(self._area + options.pages * page, options.pages * page)
+                await thread.munmap(self.area + options.pages * page, options.pages * page)
             return
         for number in range(options.pages):
-            if await thread.touch(self._area + number * page):
+            if await thread.touch(self.area + number * page):
                 thread.record_done()
