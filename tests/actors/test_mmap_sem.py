@@ -7,15 +7,10 @@ from kactors.kernel.rwsem import SPIN_NS_PER_READER
 from protocols.mmap_sem import SpinningTooLong
 from protocols.tracepoints import FaultDone, MmapSemHold, MmapSemWait, PagesUnmapped, SyscallDone
 from tests.accounting import assert_settled
+from tests.actors.programs import with_history
 from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, spent
 
 MS = 1_000_000
-
-
-async def with_history(thread):
-    """Ten pages whose anon_vma and page table exist."""
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
 
 
 def mapping(after_ns):

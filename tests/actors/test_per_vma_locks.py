@@ -6,28 +6,11 @@ from kactors.kernel.accounting import Spent
 from protocols.host import StealCpu
 from protocols.tracepoints import CollapseDone, FaultDone, MmapSemWait, SyscallDone
 from tests.accounting import assert_settled
+from tests.actors.programs import later, one_write, with_history
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, Hypervisor, played, scene, spent, wait_until
 
 MS = 1_000_000
 SLOW_ZEROING = {"clear_page_ns": MS, "slice_ns": 10 * MS}
-
-
-async def with_history(thread):
-    """Ten pages whose anon_vma and page table exist."""
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
-
-
-async def fault(thread):
-    await thread.touch(BASE)
-
-
-def later(call, ns=50_000):
-    async def work(thread):
-        await thread.compute(ns)
-        await call(thread)
-
-    return work
 
 
 def vmstat(result):
@@ -35,7 +18,7 @@ def vmstat(result):
 
 
 def test_an_ordinary_fault_takes_only_its_areas_lock():
-    bodies = (fault, later(lambda thread: thread.touch(BASE + PAGE), 1))
+    bodies = (one_write, later(lambda thread: thread.touch(BASE + PAGE), 1))
     _, result = played(*bodies, policy="per-vma", set_up=with_history)
     assert result.fault_paths["vma_lock"] == 2
     assert vmstat(result)["vma_lock_success"] == 2
@@ -83,7 +66,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_writer_sleeps_until_the_readers_of_its_areas_are_gone(change):
     heard = Heard(SyscallDone, FaultDone)
-    bodies = (fault, later(CHANGES[change]))
+    bodies = (one_write, later(CHANGES[change]))
     machine, result = played(*bodies, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[heard])
     order = [type(tracepoint) for _, who, tracepoint in heard.all if who in {"cpu0", "cpu1"}][-2:]
     assert order == [FaultDone, SyscallDone]
@@ -94,14 +77,14 @@ def test_a_writer_sleeps_until_the_readers_of_its_areas_are_gone(change):
 
 def test_a_change_far_away_waits_for_nobody():
     heard = Heard(SyscallDone)
-    bodies = (fault, later(lambda thread: thread.mmap(PAGE, address=BASE + 100 * PAGE)))
+    bodies = (one_write, later(lambda thread: thread.mmap(PAGE, address=BASE + 100 * PAGE)))
     played(*bodies, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[heard])
     assert heard.of(SyscallDone)[-1].duration < 10_000
 
 
 def test_a_fault_under_a_writer_aborts_and_waits_for_mmap_lock():
     waits = Heard(MmapSemWait)
-    bodies = (CHANGES["mmap beside"], later(fault, 100_000))
+    bodies = (CHANGES["mmap beside"], later(one_write, 100_000))
     costs = {"vma_adjust_ns": MS}
     machine, result = played(*bodies, policy="per-vma", set_up=with_history, costs=costs, observers=[waits])
     assert vmstat(result)["vma_lock_abort"] == 1
@@ -150,7 +133,7 @@ def test_new_readers_stay_out_while_a_writer_waits_for_the_old_ones():
         await thread.compute(200_000)
         await thread.touch(BASE + PAGE)
 
-    bodies = (fault, later(CHANGES["munmap"]), another_page)
+    bodies = (one_write, later(CHANGES["munmap"]), another_page)
     machine, result = played(*bodies, cpus=3, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING)
     assert vmstat(result)["vma_lock_abort"] == 1
     assert_settled(machine)
@@ -162,7 +145,7 @@ def test_several_readers_have_to_go_before_the_writer_comes():
         await thread.touch(BASE + PAGE)
 
     heard = Heard(SyscallDone)
-    bodies = (fault, another_page, later(CHANGES["munmap"]))
+    bodies = (one_write, another_page, later(CHANGES["munmap"]))
     machine, result = played(
         *bodies, cpus=3, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[heard]
     )
@@ -174,7 +157,7 @@ def test_several_readers_have_to_go_before_the_writer_comes():
 def test_an_owner_of_mmap_sem_that_waits_for_readers_sends_the_spinners_to_sleep():
     waits = Heard(MmapSemWait)
     spinner = later(lambda thread: thread.mmap(PAGE), 51_000)
-    bodies = (fault, later(CHANGES["munmap"]), spinner)
+    bodies = (one_write, later(CHANGES["munmap"]), spinner)
     machine, _ = played(*bodies, cpus=3, policy="per-vma", set_up=with_history, costs=SLOW_ZEROING, observers=[waits])
     assert waits.of(MmapSemWait)[-1].slept
     assert spent(machine, 2, Spent.LOCK_SPIN) < 0.1 * MS

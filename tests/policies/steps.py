@@ -3,7 +3,8 @@
 from kactors.engine.observer import Observer
 from protocols.tracepoints import VmEvent
 from tests.accounting import assert_settled
-from tests.actors.scenes import BASE, PAGE, Heard, played, wait_until
+from tests.actors.programs import with_history
+from tests.actors.scenes import BASE, Heard, played, wait_until
 
 START_NS = 100_000
 
@@ -22,11 +23,6 @@ class Requests(Observer):
     def _hear(self, event):
         if event[2].name == self._client and event[1].name != self._client and event[0] >= self._from_ns:
             self.all.append((event[0] - self._from_ns, type(event[4]).__name__))
-
-
-async def with_history(thread):
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
 
 
 async def with_zero_page(thread):

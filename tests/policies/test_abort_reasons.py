@@ -7,6 +7,7 @@ from protocols.host import StealCpu
 from protocols.tracepoints import LockAcquired, LockReleased, MmPageAlloc, SpfAbort
 from protocols.vma import VmaKind, VmaRead, VmaSnapshot
 from tests.accounting import assert_settled
+from tests.actors.programs import one_write, with_history
 from tests.actors.scenes import BASE, PAGE, Heard, Hypervisor, played, scene, wait_until
 
 GOOD = VmaSnapshot(
@@ -21,15 +22,6 @@ GOOD = VmaSnapshot(
     sequence=4,
 )
 SLOW_ZEROING = {"clear_page_ns": 100_000}
-
-
-async def with_history(thread):
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
 
 
 def changed(vma, **what):

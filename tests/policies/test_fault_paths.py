@@ -8,6 +8,7 @@ from protocols.scheduling import MustSleep, Retry
 from protocols.tracepoints import MmPageAlloc, PageDiscarded, PteSet, SpfAbort
 from protocols.vma import VmaKind
 from tests.accounting import assert_settled
+from tests.actors.programs import area_of, with_history
 from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played
 
 POLICIES = ("classic", "spf-v9", "per-vma")
@@ -15,11 +16,6 @@ POLICIES = ("classic", "spf-v9", "per-vma")
 
 SPINNING = {"idle_exit_ns": 0, "idle_poll_exit_ns": 0}
 """Whoever comes from a barrier at which he spins was not idle, so that all are at it at once."""
-
-
-async def with_history(thread):
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
 
 
 async def one_write(thread):
@@ -76,15 +72,6 @@ def test_a_read_and_a_write_of_the_same_page_at_once_leave_a_written_page(policy
 
 
 # --- SPF: what the snapshot alone rules out ---------------------------------------------------------------------------
-
-
-def area_of(kind, *, touched=True):
-    async def set_up(thread):
-        await thread.mmap(10 * PAGE, address=BASE, kind=kind)
-        if touched:
-            await thread.touch(BASE + 9 * PAGE)
-
-    return set_up
 
 
 @pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.STACK, VmaKind.UFFD, VmaKind.INTERLEAVE])

@@ -4,9 +4,10 @@ import pytest
 
 from protocols.tracepoints import FaultDone
 from protocols.vma import VmaKind
+from tests.actors.programs import area_of, one_write, with_history
 from tests.actors.scenes import BASE, PAGE, Heard, played, wait_until
 from tests.policies.searched import searched
-from tests.policies.steps import START_NS, asked, counted, with_history
+from tests.policies.steps import START_NS, asked, counted
 
 POLICY = "per-vma-6.4"
 FIRST_WRITE = [
@@ -25,19 +26,6 @@ FIRST_WRITE = [
 
 def events(*bodies, **options):
     return counted(*bodies, policy=POLICY, prefix="vma_lock_", **options)
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
-
-
-def area_of(kind, *, touched=True):
-    async def set_up(thread):
-        await thread.mmap(10 * PAGE, address=BASE, kind=kind)
-        if touched:
-            await thread.touch(BASE + 9 * PAGE)
-
-    return set_up
 
 
 def test_a_first_write():

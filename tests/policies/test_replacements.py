@@ -7,6 +7,7 @@ from kactors.policies import find_policy
 from protocols.page_table import LockPte, TrylockPte
 from protocols.vma import VmaKind, VmaReadLocked, VmaSnapshot, VmaStartWrite
 from tests.accounting import assert_settled
+from tests.actors.programs import one_write, with_history
 from tests.actors.scenes import BASE, PAGE, PMD, Delivered, played, wait_until
 
 ODD = VmaSnapshot(
@@ -20,15 +21,6 @@ ODD = VmaSnapshot(
     hugepage=False,
     sequence=1,
 )
-
-
-async def with_history(thread):
-    await thread.mmap(10 * PAGE, address=BASE)
-    await thread.touch(BASE + 9 * PAGE)
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
 
 
 @pytest.mark.parametrize(

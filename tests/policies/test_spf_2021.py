@@ -9,9 +9,10 @@ from protocols.scenario import Bounds, Khugepaged
 from protocols.tracepoints import IrqDisable
 from protocols.vma import CopyVma, VmaKind
 from tests.accounting import assert_settled
+from tests.actors.programs import area_of, later, one_write, with_history
 from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played, wait_until
 from tests.policies.searched import searched
-from tests.policies.steps import START_NS, asked, counted, late_write, with_history, with_zero_page
+from tests.policies.steps import START_NS, asked, counted, late_write, with_zero_page
 
 POLICY = "spf-2021"
 SERVED = {"spf_attempt": 1, "spf_attempt_anon": 1}
@@ -40,27 +41,6 @@ def names(requests):
 
 def events(*bodies, **options):
     return counted(*bodies, policy=POLICY, prefix="spf_", **options)
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
-
-
-def later(change, after_ns=50_000):
-    async def work(thread):
-        await thread.compute(after_ns)
-        await change(thread)
-
-    return work
-
-
-def area_of(kind=VmaKind.ANON, *, touched=True):
-    async def set_up(thread):
-        await thread.mmap(10 * PAGE, address=BASE, kind=kind)
-        if touched:
-            await thread.touch(BASE + 9 * PAGE)
-
-    return set_up
 
 
 def test_a_first_write_asks_this_and_writes_nothing_shared_but_the_page_table():

@@ -5,9 +5,10 @@ import pytest
 from protocols.tracepoints import LockAcquired
 from protocols.vma import PutVma
 from tests.accounting import assert_settled
+from tests.actors.programs import with_history
 from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, wait_until
 from tests.policies.searched import searched
-from tests.policies.steps import START_NS, asked, counted, late_write, with_history
+from tests.policies.steps import START_NS, asked, counted, late_write
 
 POLICY = "spf-rcu"
 FIRST_WRITE = [

@@ -7,9 +7,10 @@ from kactors.policies import load_policy
 from protocols.rcu import VMA_SRCU, SrcuReadUnlock, VmaCallbacks
 from protocols.tracepoints import IrqDisable, SpfAbort
 from tests.accounting import assert_settled
+from tests.actors.programs import one_write, with_history
 from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, wait_until
 from tests.policies.searched import searched
-from tests.policies.steps import START_NS, Requests, asked, counted, late_write, with_history
+from tests.policies.steps import START_NS, Requests, asked, counted, late_write
 
 POLICY = "spf-srcu"
 FIRST_WRITE = [
@@ -31,10 +32,6 @@ FIRST_WRITE = [
 
 def names(requests):
     return [request for _, request in requests]
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
 
 
 def test_a_first_write():

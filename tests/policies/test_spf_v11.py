@@ -6,24 +6,13 @@ from kactors.policies import find_policy
 from protocols.page_table import TrylockPte
 from protocols.tracepoints import IrqDisable, SpfAbort
 from protocols.vma import VmaKind
+from tests.actors.programs import later, one_write, with_history
 from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played
 from tests.policies.searched import searched
-from tests.policies.steps import asked, counted, with_history
+from tests.policies.steps import asked, counted
 
 POLICY = "spf-v11"
 SLOW_ZEROING = {"clear_page_ns": 100_000}
-
-
-async def one_write(thread):
-    await thread.touch(BASE)
-
-
-def later(change, after_ns=50_000):
-    async def work(thread):
-        await thread.compute(after_ns)
-        await change(thread)
-
-    return work
 
 
 async def hold_the_lock(thread):

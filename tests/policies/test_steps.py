@@ -7,8 +7,9 @@ import pytest
 
 from protocols.tracepoints import CollapseDone, IrqDisable
 from protocols.vma import VmaKind
+from tests.actors.programs import with_history
 from tests.actors.scenes import BASE, PAGE, PMD, Heard, played, wait_until
-from tests.policies.steps import START_NS, Requests, asked, late_write, with_history, with_zero_page
+from tests.policies.steps import START_NS, Requests, asked, late_write, with_zero_page
 
 MS = 1_000_000
 
