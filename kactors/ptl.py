@@ -175,7 +175,8 @@ class Ptl(Server):
         self._line(index).write(now_ns, client.cpu_id)
         if self.engine.listens(PagesUnmapped):
             before = self._entries.get(index, PTE_NONE)
-            self._tell_unmapped({index: pte_pfn(before)} if before and pte_pfn(before) != pte_pfn(value) else {})
+            gone = before != PTE_NONE and (value == PTE_NONE or pte_pfn(before) != pte_pfn(value))
+            self._tell_unmapped({index: pte_pfn(before)} if gone else {})
         if value == PTE_NONE:
             self._entries.pop(index, None)
             return

@@ -239,6 +239,14 @@ def test_what_is_unmapped_is_told_without_the_zero_page_and_only_if_it_goes():
     assert {told.order for told in gone.of(PagesUnmapped)} == {0}
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_frame_0_is_a_frame_too(write):
+    table, gone = Table(), Heard(PagesUnmapped)
+    table.engine.observe(gone)
+    table.say(LockPte(index=4), SetPte(index=4, value=mk_pte(0, write=write)), SetPte(index=4, value=PTE_NONE))
+    assert [told.pfns for told in gone.of(PagesUnmapped)] == [(0,)]
+
+
 def test_a_cleared_entry_is_gone_and_no_entry_is_told():
     table = Table()
     table.say(LockPte(index=0), SetPte(index=0, value=PTE_NONE))
