@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from kactors.sweep import run_all
+from kactors.recordings.times import Timing
+from kactors.studies.validate import replayed_times
+from kactors.sweep import do_all, run_all
 from kactors.sweep.precision import Precision, measure_all
 from protocols.measurement import Measurement
 from protocols.result import Result
@@ -46,6 +49,14 @@ class Effort:
     def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
         """Run each scenario to its end."""
         return run_all(scenarios, workers=self.workers, properties=False, on_done=lambda _, done: self._tell(done))
+
+    def replay(self, scenarios: Sequence[Scenario]) -> list[Mapping[Timing, Sequence[int]]]:
+        """Replay each scenario's recording, and return each time that was taken, in ns."""
+        return do_all(
+            [partial(replayed_times, scenario) for scenario in scenarios],
+            workers=self.workers,
+            on_done=lambda place, _: self.on_done(f"a replay on {scenarios[place].machine}"),
+        )
 
     def _tell(self, result: Result) -> None:
         self.on_done(f"{result.workload} under {result.policy} on {result.cpus} CPUs")

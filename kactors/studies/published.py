@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from kactors.recordings.times import Timing
+
 X86: Final = "x86-vm-16"
 P8: Final = "p8-80"
 ZEN4: Final = "zen4-vm-2"
@@ -248,4 +250,54 @@ SRCU_2014: Final = (
     SrcuRow("ivb-ep-40", 1, 73860251, 70700838),
     SrcuRow("ivb-ep-40", 20, 149441555, 236442626),
     SrcuRow("ivb-ex-120", 60, 105789078, 187751767),
+)
+
+
+@dataclass(frozen=True)
+class AtomicPair:
+    """What one atomic pair more for each fault leaves of pft's rate.
+
+    Attributes:
+        machine: name of the profile that stands for it.
+        threads: that fault.
+        left: the rate with the pair by that without.
+        source: where this stands.
+    """
+
+    machine: str
+    threads: int
+    left: float
+    source: str
+
+
+PFT_2021: Final = AtomicPair(
+    "skylake-2s-72", 48, 1 - 0.62, "Lespinasse, 2021: one atomic pair more per VMA costs pft 62 %"
+)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording, and the times whose medians something was fitted to.
+
+    Attributes:
+        machine: name of the profile.
+        file: in recordings/.
+        policy: of the recorded kernel.
+        timings: which times.
+        source: where they stand.
+    """
+
+    machine: str
+    file: str
+    policy: str
+    timings: tuple[Timing, ...]
+    source: str
+
+
+JAVAC_ZEN4: Final = Recorded(
+    ZEN4,
+    "javac.perf.txt.xz",
+    "per-vma-6.15",
+    (Timing.MMAP, Timing.MPROTECT, Timing.FAULT_TO_PAGE),
+    "recorded (recordings/README.md)",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from kactors.statistics import no_interval
 from kactors.studies.effort import Effort
 from kactors.studies.published import COUNTERS, MAIL, MAIL_SECONDS, P8, SERIES, X86, MailTable
 from kactors.sweep.estimates import gain
@@ -122,7 +123,7 @@ def reproduce(effort: Effort, spf_ns_min: Mapping[str, int] = SPF_NS_MIN) -> Rep
 
 def tell_table(mail: MailTable, base: Measurement, spf: Measurement) -> Table:
     """Return one machine's table."""
-    counted = {name: ten_seconds(spf, name) for name in (*COUNTERS, "residual")}
+    counted = ten_seconds_of(spf)
     lines = [*_throughput(mail, base, spf), *_counters(mail, counted), _not_speculative(mail, counted)]
     return Table(
         machine=mail.machine,
@@ -139,12 +140,18 @@ def tell_table(mail: MailTable, base: Measurement, spf: Measurement) -> Table:
 
 def ten_seconds(measured: Measurement, name: str) -> Interval:
     """Return what a run as long as the mail's would count: the rate for 10 s, and the set-up once."""
-    scaled = measured.rates[name].scaled(MAIL_SECONDS)
+    # A run that ended at once has no rates.
+    scaled = measured.rates.get(name, no_interval(0.0, measured.rate.confidence, 0)).scaled(MAIL_SECONDS)
     once: int = getattr(measured.set_up, name)
     return scaled.model_copy(
         # The residual holds what is under way as well: over a steady stretch that may be less at its end than before.
         update={end: max(getattr(scaled, end), 0.0) + once for end in ("mean", "low", "high")}
     )
+
+
+def ten_seconds_of(measured: Measurement) -> dict[str, Interval]:
+    """Return all that the mail counts, likewise."""
+    return {name: ten_seconds(measured, name) for name in (*COUNTERS, "residual")}
 
 
 def _throughput(mail: MailTable, base: Measurement, spf: Measurement) -> Iterator[Line]:
@@ -163,19 +170,25 @@ def _counters(mail: MailTable, counted: dict[str, Interval]) -> Iterator[Line]:
     yield _line("residual", mail.residual, counted["residual"], "", [])
 
 
-def _not_speculative(mail: MailTable, counted: dict[str, Interval]) -> Line:
-    """The reasons and the residual are not independent: their half-widths add up, so the interval is wide enough."""
+def not_speculative(counted: Mapping[str, Interval]) -> Interval:
+    """Return the share of faults that are not served speculatively, given what was counted, by perf's names.
+
+    The reasons and the residual are not independent: their half-widths add up, so the interval is wide enough.
+    """
     parts = [counted[name] for name in (*COUNTERS[2:], "residual")]
     faults = counted["faults"].mean
-    share = counted["faults"].model_copy(
+    return counted["faults"].model_copy(
         update={
             end: sum(getattr(part, end) for part in parts) / faults if faults else 0.0
             for end in ("mean", "low", "high")
         }
     )
+
+
+def _not_speculative(mail: MailTable, counted: Mapping[str, Interval]) -> Line:
     told = [row.counters[mail.machine] for row in SERIES if mail.machine in row.counters]
     others = [1 - counters["spf"] / counters["faults"] for counters in told]
-    return _line("not speculative", mail.not_speculative, share, "factor", others)
+    return _line("not speculative", mail.not_speculative, not_speculative(counted), "factor", others)
 
 
 def _line(name: str, published: float, simulated: Interval, rule: str, others: Sequence[float]) -> Line:

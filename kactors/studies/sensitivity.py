@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from annotated_types import Ge, Le
 
 from kactors.engine.errors import UsageError
 from kactors.machines import profile
+from kactors.machines.entry import Entry
 from kactors.studies.effort import Effort
-from kactors.studies.targets import Target, targets_of
-from kactors.sweep.estimates import gain
+from kactors.studies.readings import Runs, carry_out, change, read
+from kactors.studies.targets import Target, Unit, lacking, targets_of
 from protocols.machine import Machine
-from protocols.measurement import Interval, Measurement
+from protocols.measurement import Interval
 from protocols.result import Record
-from protocols.scenario import Scenario
 
 PERCENT: Final = 20
 """By so much each value is changed."""
@@ -26,13 +26,17 @@ class Figure(Record):
 
     Attributes:
         name: what it is.
-        published: a second.
-        simulated: a second.
-        met: whether the interval is as narrow as was asked for.
+        how: how long the runs are; empty: to the precision asked for.
+        unit: of both values: ``a second``, ``times`` (a gain), ``share`` (0 to 1), ``ns``.
+        published: what was published or measured.
+        simulated: ours.
+        met: whether the interval is as narrow as was asked for, or the runs as long as they ought to be.
         source: of the published one.
     """
 
     name: str
+    how: str
+    unit: Unit
     published: float
     simulated: Interval
     met: bool
@@ -52,10 +56,10 @@ class Change(Record):
         value: what it is.
         changed: what it is changed to.
         figure: name of the figure.
-        simulated: a second, with the changed value.
+        simulated: its value then.
         ratio: that by the figure as the profile is.
         error: how far the simulated figure is off the published one then, as a share.
-        met: whether the interval is as narrow as was asked for.
+        met: as of the figure.
     """
 
     parameter: str
@@ -69,20 +73,36 @@ class Change(Record):
     met: bool
 
 
+class Fit(Record):
+    """A fitted value.
+
+    Attributes:
+        parameter: its name.
+        to: to what it was fitted, in the words of the profile.
+    """
+
+    parameter: str
+    to: str
+
+
 class Sensitivity(Record):
     """The answer.
 
     Attributes:
         machine: whose profile.
-        seed: of every run.
+        seed: of every run, or of the first of several.
         figures: as it is.
         changes: with one value changed, by parameter, then value, then figure.
+        fits: the fitted values.
+        lacking: recordings whose figures are left out, as they are not there.
     """
 
     machine: str
     seed: int
     figures: tuple[Figure, ...]
     changes: tuple[Change, ...]
+    fits: tuple[Fit, ...]
+    lacking: tuple[str, ...]
 
 
 Variant = tuple[str, int]
@@ -104,7 +124,8 @@ def variants(machine: str, origins: Sequence[str]) -> list[Variant]:
 
 def runs(machine: str, origins: Sequence[str]) -> int:
     """Return how many runs the answer takes."""
-    return len(targets_of(machine)) * (1 + len(variants(machine, origins)))
+    loads = dict.fromkeys(load for target in targets_of(machine) for load in target.loads)
+    return sum(load.seeds for load in loads) * (1 + len(variants(machine, origins)))
 
 
 def ask(machine: str, effort: Effort, origins: Sequence[str] = ("fitted",)) -> Sensitivity:
@@ -121,24 +142,24 @@ def ask(machine: str, effort: Effort, origins: Sequence[str] = ("fitted",)) -> S
     entries, targets, changed = profile(machine), targets_of(machine), variants(machine, origins)
     if not targets:
         raise UsageError(f"machine {machine}: no figure is known of it, so there is nothing that its values change")
-    measured = effort.measure(list(_scenarios(targets, changed, effort.seed)))
-    bases, rest = measured[: len(targets)], iter(measured[len(targets) :])
+    cases: list[tuple[Variant, ...]] = [(), *((variant,) for variant in changed)]
+    done = carry_out(((load, case) for case in cases for target in targets for load in target.loads), effort)
+
+    def of(target: Target, *case: Variant) -> list[Runs]:
+        return [done[load, case] for load in target.loads]
+
     return Sensitivity(
         machine=machine,
         seed=effort.seed,
-        figures=tuple(_figure(target, run) for target, run in zip(targets, bases, strict=True)),
+        figures=tuple(_figure(target, of(target)) for target in targets),
         changes=tuple(
-            _change(variant, entries[variant[0]].origin, entries[variant[0]].value, target, next(rest), base)
+            _change(variant, entries[variant[0]], target, of(target, variant), of(target))
             for variant in changed
-            for target, base in zip(targets, bases, strict=True)
+            for target in targets
         ),
+        fits=tuple(Fit(parameter=key, to=entry.why) for key, entry in entries.items() if entry.origin == "fitted"),
+        lacking=tuple(lacking(machine)),
     )
-
-
-def _scenarios(targets: Sequence[Target], changed: Sequence[Variant], seed: int) -> Iterator[Scenario]:
-    yield from (target.scenario(seed) for target in targets)
-    for key, value in changed:
-        yield from (target.scenario(seed, {key: value}) for target in targets)
 
 
 def _within(key: str, value: int) -> int:
@@ -151,21 +172,28 @@ def _within(key: str, value: int) -> int:
     return value
 
 
-def _figure(target: Target, run: Measurement) -> Figure:
-    return Figure(name=target.name, published=target.per_s, simulated=run.rate, met=run.met, source=target.source)
+def _figure(target: Target, runs: Sequence[Runs]) -> Figure:
+    return Figure(
+        name=target.name,
+        how=target.of.how,
+        unit=target.unit,
+        published=target.published,
+        simulated=read(target, runs),
+        met=all(each.met for each in runs),
+        source=target.source,
+    )
 
 
-def _change(
-    variant: Variant, origin: str, value: int | str, target: Target, run: Measurement, base: Measurement
-) -> Change:
+def _change(variant: Variant, entry: Entry, target: Target, runs: Sequence[Runs], bases: Sequence[Runs]) -> Change:
+    simulated = read(target, runs)
     return Change(
         parameter=variant[0],
-        origin=origin,
-        value=int(value),
+        origin=entry.origin,
+        value=int(entry.value),
         changed=variant[1],
         figure=target.name,
-        simulated=run.rate,
-        ratio=gain([run], [base]),
-        error=run.rate.mean / target.per_s - 1,
-        met=run.met,
+        simulated=simulated,
+        ratio=change(target, runs, bases),
+        error=simulated.mean / target.published - 1,
+        met=all(each.met for each in runs),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kactors.engine.observer import Hearing, Observer
 from kactors.kernel.lockdep import MMAP_SEM
@@ -66,6 +66,11 @@ class SimulatedTimes(Observer):
     def measured(self) -> Measured:
         """Return what was heard, up to the last tracepoint."""
         return self._samples.measured(self._until_ns - (self._from_ns or 0))
+
+    @property
+    def taken_ns(self) -> Mapping[Timing, Sequence[int]]:
+        """Each time that was taken, in the order of their ends."""
+        return self._samples.times
 
     def _begin(self, at_ns: int, _who: str, _told: WorkersStarted) -> None:
         self._from_ns = at_ns

@@ -6,16 +6,15 @@ either look of a PMD under collapse. What it gains is measured where page tables
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from kactors.checker.job import Job, Searching, Watch, told
 from kactors.checker.slices import finish
 from kactors.studies.effort import Effort
 from kactors.studies.published import P8, X86
-from kactors.sweep import worker_processes
+from kactors.sweep import do_all
 from kactors.sweep.estimates import gain
 from protocols.measurement import Interval, Measurement
 from protocols.result import Record, Result
@@ -138,23 +137,13 @@ def _options(marker: str) -> dict[str, OptionValue]:
 
 def search_all(jobs: Sequence[Job], effort: Effort) -> list[MarkerSearch]:
     """Search each job and return what came of it in the same order; where it is searched does not matter."""
-    done: dict[int, Searched] = {}
-    workers = min(effort.workers or os.cpu_count() or 1, len(jobs))
-    for place, searched in _inline(jobs) if workers == 1 else _parallel(jobs, workers):
-        done[place] = searched
-        effort.on_done(f"{searched.scenario.workload}, {searched.strategy}")
-    return [MarkerSearch(marker=_marker(job), searched=done[place]) for place, job in enumerate(jobs)]
-
-
-def _inline(jobs: Sequence[Job]) -> Iterator[tuple[int, Searched]]:
-    yield from enumerate(map(_search, jobs))
-
-
-def _parallel(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Searched]]:
-    with worker_processes(workers, preload=(__name__,)) as pool:
-        places = {pool.submit(_search, job): place for place, job in enumerate(jobs)}
-        for future in as_completed(places):
-            yield places[future], future.result()
+    done = do_all(
+        [partial(_search, job) for job in jobs],
+        workers=effort.workers,
+        preload=(__name__,),
+        on_done=lambda _, searched: effort.on_done(f"{searched.scenario.workload}, {searched.strategy}"),
+    )
+    return [MarkerSearch(marker=_marker(job), searched=searched) for job, searched in zip(jobs, done, strict=True)]
 
 
 def _search(job: Job) -> Searched:

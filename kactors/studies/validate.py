@@ -6,7 +6,7 @@ was. A difference is no finding: it tells how far the model is to be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -136,13 +136,29 @@ def validate(scenario: Scenario, *, properties: bool = False) -> Validation:
     Raises:
         UsageError: the recording cannot be read, or the scenario names something that does not exist.
     """
+    recording, machine, observer = _traced(scenario, properties=properties)
+    result = machine.run()
+    return _compared(recording, result, observer.measured(), machine.system.machine.tracing_ns)
+
+
+def replayed_times(scenario: Scenario) -> Mapping[Timing, Sequence[int]]:
+    """Replay the recording that the scenario names, traced, and return each time that was taken, in ns.
+
+    Raises:
+        UsageError: as of ``validate``.
+    """
+    _, machine, observer = _traced(scenario, properties=False)
+    machine.run()
+    return observer.taken_ns
+
+
+def _traced(scenario: Scenario, *, properties: bool) -> tuple[Recording, Machine, SimulatedTimes]:
     workload = Replay.from_options(scenario.options)
     traced = scenario.model_copy(update={"traced": True, "khugepaged": _khugepaged(scenario, workload.recording)})
     machine = Machine(traced, workload=workload, properties=properties)
     observer = SimulatedTimes(machine.system.machine)
     machine.system.engine.observe(observer)
-    result = machine.run()
-    return _compared(workload.recording, result, observer.measured(), machine.system.machine.tracing_ns)
+    return workload.recording, machine, observer
 
 
 def _khugepaged(scenario: Scenario, recording: Recording) -> Khugepaged:

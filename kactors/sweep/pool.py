@@ -62,13 +62,36 @@ def run_all(
         UsageError: a scenario names something that does not exist; the other runs are abandoned.
         ActorCrash: an actor raised: an internal bug.
     """
-    count = processes(workers, len(scenarios))
-    results: dict[int, Result] = {}
-    for place, result in _inline(scenarios, properties) if count <= 1 else _parallel(scenarios, count, properties):
-        results[place] = result
+    work = partial(_run, properties=properties)
+    return do_all([partial(work, scenario) for scenario in scenarios], workers=workers, on_done=on_done)
+
+
+def do_all(
+    jobs: Sequence[Callable[[], Outcome]],
+    *,
+    workers: int | None = None,
+    preload: Sequence[str] = ("kactors.run",),
+    on_done: Callable[[int, Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Do each job and return what they came to in the same order.
+
+    Args:
+        jobs: what to do, which pickle must know; they start in this order, so the longest should come first.
+        workers: processes, by default (and at most) one a CPU; with one, the jobs are done in this process.
+        preload: modules that the processes have from the start.
+        on_done: called in this process, with the place of the job and what it came to, as each one ends.
+
+    Raises:
+        UsageError: a job's; the others are abandoned.
+        ActorCrash: likewise.
+    """
+    count = processes(workers, len(jobs))
+    done: dict[int, Outcome] = {}
+    for place, outcome in _inline(jobs) if count <= 1 else _parallel(jobs, count, preload):
+        done[place] = outcome
         if on_done is not None:
-            on_done(place, result)
-    return [results[place] for place in range(len(scenarios))]
+            on_done(place, outcome)
+    return [done[place] for place in range(len(jobs))]
 
 
 def processes(workers: int | None, runs: int) -> int:
@@ -77,15 +100,16 @@ def processes(workers: int | None, runs: int) -> int:
     return min(workers or cpus, cpus, runs)
 
 
-def _inline(scenarios: Sequence[Scenario], properties: bool) -> Iterator[tuple[int, Result]]:
-    for place, scenario in enumerate(scenarios):
-        yield place, _run(scenario, properties)
+def _inline(jobs: Sequence[Callable[[], Outcome]]) -> Iterator[tuple[int, Outcome]]:
+    for place, job in enumerate(jobs):
+        yield place, job()
 
 
-def _parallel(scenarios: Sequence[Scenario], workers: int, properties: bool) -> Iterator[tuple[int, Result]]:
-    with worker_processes(workers) as pool:
-        work = partial(_run, properties=properties)
-        places = {pool.submit(guarded, partial(work, scenario)): place for place, scenario in enumerate(scenarios)}
+def _parallel(
+    jobs: Sequence[Callable[[], Outcome]], workers: int, preload: Sequence[str]
+) -> Iterator[tuple[int, Outcome]]:
+    with worker_processes(workers, preload=preload) as pool:
+        places = {pool.submit(guarded, job): place for place, job in enumerate(jobs)}
         for future in as_completed(places):
             yield places[future], landed(future.result())
 
@@ -149,7 +173,7 @@ def _end_with_parent() -> None:
         os._exit(PARENT_GONE)
 
 
-def _run(scenario: Scenario, properties: bool) -> Result:
+def _run(scenario: Scenario, *, properties: bool) -> Result:
     machine = Machine(scenario, properties=properties)
     try:
         return machine.run()

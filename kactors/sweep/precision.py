@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -23,7 +22,7 @@ from kactors.run import Machine
 from kactors.statistics import batch_means, lag1, never, no_interval
 from kactors.statistics.batch_means import BATCHES_MAX, BATCHES_MIN
 from kactors.statistics.stopping import Look, look
-from kactors.sweep.pool import guarded, landed, processes, worker_processes
+from kactors.sweep.pool import do_all
 from kactors.sweep.sampler import ABORTS, RECORDS, SLICES_A_LOOK_AT_CPUS, Sampled, Sampler
 from kactors.workloads import Workload
 from protocols.measurement import Interval, Measurement, Series
@@ -54,7 +53,6 @@ WAITING = ("idle", "lock_sleep", "lock_spin", "ipi_wait", "stolen")
 
 OnLook = Callable[[int, int, float], None]
 """(virtual ns, deliveries, relative half-width so far), now and then while one is measured."""
-Job = Callable[[], Measurement]
 OnMeasured = Callable[[int, Measurement], None]
 """(place of the scenario, its measurement), as each one ends."""
 
@@ -153,16 +151,10 @@ def measure_all(
         UsageError: a scenario names something that does not exist; the other runs are abandoned.
         ActorCrash: an actor raised: an internal bug.
     """
-    count = processes(workers, len(scenarios))
     each = [precision] * len(scenarios) if isinstance(precision, Precision) else precision
     work = partial(measure, properties=properties, locks=locks)
     jobs = [partial(work, *job) for job in zip(scenarios, each, strict=True)]
-    done: dict[int, Measurement] = {}
-    for place, measured in _inline(jobs) if count <= 1 else _parallel(jobs, count):
-        done[place] = measured
-        if on_done is not None:
-            on_done(place, measured)
-    return [done[place] for place in range(len(scenarios))]
+    return do_all(jobs, workers=workers, preload=(__name__,), on_done=on_done)
 
 
 def replicate(scenario: Scenario, n: int) -> list[Scenario]:
@@ -173,18 +165,6 @@ def replicate(scenario: Scenario, n: int) -> list[Scenario]:
     random numbers, to be compared in pairs.
     """
     return [scenario.model_copy(update={"seed": scenario.seed + number}) for number in range(n)]
-
-
-def _inline(jobs: Sequence[Job]) -> Iterator[tuple[int, Measurement]]:
-    for place, job in enumerate(jobs):
-        yield place, job()
-
-
-def _parallel(jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Measurement]]:
-    with worker_processes(count, preload=("kactors.sweep.precision",)) as pool:
-        places = {pool.submit(guarded, job): place for place, job in enumerate(jobs)}
-        for future in as_completed(places):
-            yield places[future], landed(future.result())
 
 
 def _first(*bounds: int | None) -> int | None:

@@ -85,7 +85,7 @@ def test_a_crash_keeps_its_story(workers):
 
 def test_one_worker_is_this_process(monkeypatch):
     pids = []
-    monkeypatch.setattr("kactors.sweep.pool._run", lambda *_: pids.append(os.getpid()))
+    monkeypatch.setattr("kactors.sweep.pool._run", lambda *_, **__: pids.append(os.getpid()))
     run_all([small(1)] * 3, workers=1)
     assert pids == [os.getpid()] * 3
 
