@@ -87,10 +87,11 @@ class Stores:
         self._atomic_ns = machine.atomic_ns
         self._done_ns: dict[int, int] = {}
 
-    def write(self, line: CacheLine, now_ns: int, cpu: int) -> None:
-        """Let a CPU write a line."""
-        done_ns = line.write(now_ns, cpu) - self._atomic_ns
-        self._done_ns[cpu] = max(done_ns, self._done_ns.get(cpu, 0))
+    def write(self, line: CacheLine, now_ns: int, cpu: int) -> int:
+        """Let a CPU write a line; return when that is done."""
+        done_ns = line.write(now_ns, cpu)
+        self._done_ns[cpu] = max(done_ns - self._atomic_ns, self.done_ns(cpu))
+        return done_ns
 
     def done_ns(self, cpu: int) -> int:
         """Return when the CPU has its last write behind it, perhaps long since."""

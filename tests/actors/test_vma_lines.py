@@ -1,10 +1,12 @@
 """What tree changes and look-ups cost each other: a line that a CPU has written is fetched by whoever comes next."""
 
+from itertools import pairwise
+
 import pytest
 
 from protocols.mmap_sem import DOWN_READ, DOWN_WRITE, UP_READ, UP_WRITE
 from protocols.page_table import ReadPmd
-from protocols.tlb import FLUSH_TLB, JOIN_MM, LEAVE_MM
+from protocols.tlb import FLUSH_TLB, FLUSH_TLB_AND_TABLES, JOIN_MM, LEAVE_MM
 from protocols.vma import (
     CopyVma,
     DetachRegion,
@@ -310,20 +312,53 @@ def test_a_reader_fetches_the_lock_sequence_after_each_writer(form):
 # --- mm_cpumask ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("mode", "fetched"), [("leave", 1), ("skip", 0)])
-def test_a_cpu_that_goes_idle_writes_mm_cpumask_only_where_it_leaves_that(mode, fetched):
+@pytest.mark.parametrize("mode", ["leave", "skip"])
+def test_a_cpu_that_goes_idle_and_comes_back_writes_mm_cpumask_only_where_it_leaves_that(mode):
     space = Space(LAZY_TLB[mode])
+    busy_ns = []
+    for message in (JOIN_MM, LEAVE_MM, JOIN_MM):
+        space.say(message, cpu=1)
+        busy_ns.append(space.mm.busy_ns()["mm_cpumask line", 0])
+    written = [later > earlier for earlier, later in pairwise(busy_ns)]
+    assert written == [mode == "leave"] * 2
+
+
+def test_where_idle_cpus_are_skipped_a_flush_reads_their_flags_and_they_look_at_what_they_have_missed():
+    space = Space(LAZY_TLB["skip"])
+    for cpu in (0, 1):
+        space.say(JOIN_MM, cpu=cpu)
+    space.say(FLUSH_TLB)
+    assert space.took(FLUSH_TLB) == ATOMIC_NS + COPY_NS
+    space.say(LEAVE_MM, cpu=1)
+    assert space.took(FLUSH_TLB) == ATOMIC_NS + FETCH_NS
+    assert space.took(FLUSH_TLB_AND_TABLES) == ATOMIC_NS, "page tables go: nobody is skipped"
+    assert space.took(JOIN_MM, cpu=1) == ATOMIC_NS + FETCH_NS, "then it has left for good"
+
+
+def test_a_cpu_that_was_skipped_writes_its_flag_and_looks_at_tlb_gen():
+    space = Space(LAZY_TLB["skip"])
     for cpu in (0, 1):
         space.say(JOIN_MM, cpu=cpu)
     space.say(FLUSH_TLB)
     space.say(LEAVE_MM, cpu=1)
-    assert space.took(FLUSH_TLB) == ATOMIC_NS + fetched * FETCH_NS
-    assert space.took(JOIN_MM, cpu=1) == FETCH_NS + fetched * ATOMIC_NS, "where it was skipped it looks at tlb_gen"
-    assert space.took(FLUSH_TLB) == ATOMIC_NS + FETCH_NS
+    space.say(FLUSH_TLB)
+    assert space.took(JOIN_MM, cpu=1) == (ATOMIC_NS + FETCH_NS) + FETCH_NS
 
 
-def test_a_reference_is_put_on_the_areas_own_line():
+@pytest.mark.parametrize(
+    ("take", "put"),
+    [
+        pytest.param(GetVma(address=BASE), PutVma, id="a reference"),
+        pytest.param(VmaStartRead, VmaEndRead, id="a read lock"),
+        pytest.param(VmLockTrylock, VmLockUpRead, id="a read lock of 6.4"),
+    ],
+)
+def test_who_puts_what_others_have_taken_meanwhile_waits_for_the_line(take, put):
     space = Space()
-    space.say(GetVma(address=BASE), cpu=1)
-    space.say(PutVma(vma_id=space.vma_id), cpu=1)
-    assert space.took(FindVma(address=BASE)) == space.machine.find_vma_ns + COPY_NS + FETCH_NS
+    take = take if isinstance(take, GetVma) else take(vma_id=space.vma_id)
+    space.say(READ_PMD)
+    at_rest_ns = space.took(READ_PMD)
+    for others, waits_ns in (([], at_rest_ns), ([1], FETCH_NS)):
+        for cpu in (0, *others):
+            space.say(take, cpu=cpu)
+        assert space.took(put(vma_id=space.vma_id), READ_PMD) == waits_ns

@@ -40,6 +40,7 @@ class Cpumask(Part):
         self._sorted: tuple[int, ...] = ()
         self._generation = (mm.number << CTX_ID_SHIFT) + 1
         self._line = CacheLine(mm.machine)
+        self._is_lazy: dict[int, CacheLine] = {}
         self._tlbie_line = tlbie_line
 
     def handlers(self) -> dict[type[Message], Handler]:
@@ -70,8 +71,11 @@ class Cpumask(Part):
         self._members[client.cpu_id] = client
         self._sorted = tuple(sorted(self._members))
         # A CPU that was skipped has stayed in mm_cpumask: it looks at tlb_gen, whether it has missed anything.
-        line = self._line
-        done_ns = (line.read if was_lazy else line.write)(self.now_ns, client.cpu_id)
+        if was_lazy:
+            done_ns = self._line.read(self._set_lazy(client.cpu_id), client.cpu_id)
+        else:
+            self._is_lazy.setdefault(client.cpu_id, CacheLine(self.machine, owner=client.cpu_id))
+            done_ns = self._line.write(self.now_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, MmJoined(generation=self._generation))
 
     def _leave(self, _: LeaveMm, client: Any, tag: int) -> None:
@@ -79,9 +83,23 @@ class Cpumask(Part):
         self._members.pop(client.cpu_id, None)
         self._sorted = tuple(sorted(self._members))
         if self.machine.lazy_tlb == "skip":
-            self._lazy[client.cpu_id] = client  # is_lazy, a flag of the CPU's own: mm_cpumask stays as it is
+            self._lazy[client.cpu_id] = client  # mm_cpumask stays as it is
+            self._set_lazy(client.cpu_id)
         else:
             self._line.write(self.now_ns, client.cpu_id)
+
+    def _set_lazy(self, cpu: int) -> int:
+        """Return when a CPU has written is_lazy, a flag of its own in a line that flushes read."""
+        return self._is_lazy[cpu].write(self.now_ns, cpu)
+
+    def _read_lazy(self, at_ns: int, cpu: int) -> int:
+        """tlb_is_not_lazy: return when a flush has read the flag of each CPU that it might skip."""
+        if self.machine.lazy_tlb != "skip":
+            return at_ns
+        for other, line in self._is_lazy.items():
+            if other != cpu and (other in self._members or other in self._lazy):
+                at_ns = line.read(at_ns, cpu)
+        return at_ns
 
     def _drop(self, _: DropMm, client: Any, tag: int) -> None:
         del tag
@@ -100,6 +118,8 @@ class Cpumask(Part):
             cpus = tuple(sorted((*cpus, *self._lazy)))
             self._lazy.clear()
         skipped = bool(self._lazy) and not message.freed_tables
+        if not message.freed_tables:
+            done_ns = self._read_lazy(done_ns, client.cpu_id)
         self.mm.reply(done_ns, client, tag, FlushTargets(cpus=cpus, generation=self._generation, skipped=skipped))
 
     def _read(self, _: ReadCpumask, client: Any, tag: int) -> None:

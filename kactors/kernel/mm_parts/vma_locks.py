@@ -142,7 +142,7 @@ class VmaLocks:
         vma = self._vmas.used(message.vma_id, message, client)
         if vma is None:
             return
-        done_ns = self._lines[vma.vma_id].write(self._vmas.now_ns, client.cpu_id)
+        done_ns = self._vmas.mm.stores.write(self._lines[vma.vma_id], self._vmas.now_ns, client.cpu_id)
         vma.readers -= 1
         if vma.readers == 0 and vma.writer_waits:
             vma.writer_waits = False

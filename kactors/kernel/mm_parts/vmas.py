@@ -171,7 +171,7 @@ class Vmas(Part):
         del tag
         vma = self.used(message.vma_id, message, client)
         if vma is not None:
-            self.lines[message.vma_id].write(self.now_ns, client.cpu_id)
+            self.mm.stores.write(self.lines[message.vma_id], self.now_ns, client.cpu_id)
             self.drop(vma)
 
     def _read_sequence(self, message: ReadSequence, client: Any, tag: int) -> None:
