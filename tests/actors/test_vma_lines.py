@@ -203,6 +203,14 @@ def test_a_store_to_a_word_of_an_area_is_waited_for_before_the_next_request(word
     assert space.took(READ_PMD) == at_rest_ns
 
 
+def test_the_longest_of_several_stores_is_waited_for():
+    space = Space()
+    space.say(READ_PMD)
+    space.say(ReadSequence(vma_id=space.vma_id), cpu=1)
+    own = space.mm.tree.find(FAR).vma_id
+    assert space.took(VmWriteBegin(vma_id=space.vma_id), VmWriteBegin(vma_id=own), READ_PMD) == FETCH_NS
+
+
 def test_one_cpus_stores_keep_no_other_waiting():
     space = Space()
     space.say(READ_PMD, cpu=2)
@@ -299,6 +307,16 @@ def test_the_lock_sequence_moves_as_mmap_lock_is_released_and_is_a_seqcount_in_6
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_walk_looks_whether_a_writer_owns_what_it_has_found(form):
+    space, walk = Space(), WalkVmas(address=BASE)
+    lock_for_read(space, form)
+    space.say(walk, cpu=1)
+    at_rest_ns = space.took(walk, cpu=1)
+    space.took_with_lock()
+    assert space.took(walk, cpu=1) - at_rest_ns == FETCH_NS - COPY_NS
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_reader_fetches_the_lock_sequence_after_each_writer(form):
     space = Space()
     for _ in range(2):
@@ -329,9 +347,10 @@ def test_where_idle_cpus_are_skipped_a_flush_reads_their_flags_and_they_look_at_
         space.say(JOIN_MM, cpu=cpu)
     space.say(FLUSH_TLB)
     assert space.took(FLUSH_TLB) == ATOMIC_NS + COPY_NS
+    assert space.took(FLUSH_TLB_AND_TABLES) == ATOMIC_NS, "page tables go: nobody would be skipped"
     space.say(LEAVE_MM, cpu=1)
     assert space.took(FLUSH_TLB) == ATOMIC_NS + FETCH_NS
-    assert space.took(FLUSH_TLB_AND_TABLES) == ATOMIC_NS, "page tables go: nobody is skipped"
+    space.say(FLUSH_TLB_AND_TABLES)
     assert space.took(JOIN_MM, cpu=1) == ATOMIC_NS + FETCH_NS, "then it has left for good"
 
 
