@@ -27,7 +27,7 @@ WORD = {
     "mm_rb_lock line": "mm_rb_lock's cache line",
     "mm_cpumask line": "mm_cpumask's cache line",
     "VMA line": "one VMA's cache line",
-    "vm_lock line": "one VMA's vm_lock",
+    "vm_lock line": "one VMA's lock",
     "pte_lock (write)": "one PTE lock",
     "pmd_lock (write)": "one pmd_lock",
     "memory channels": "memory bandwidth",

@@ -52,9 +52,9 @@ class VmaLines:
         del self._words[vma_id]
 
     def busy_ns(self) -> dict[tuple[str, int], int]:
-        """Return how long mm_rb_lock, the tree's nodes and each area have been taken, by (name, area)."""
+        """Return how long mm_rb_lock and each area have been taken, by (name, area)."""
         areas = {("VMA line", vma_id): line.busy_ns for vma_id, line in self._words.items()}
-        return {("mm_rb_lock line", 0): self.rb_lock.busy_ns, ("VMA tree line", 0): self.nodes.busy_ns, **areas}
+        return {("mm_rb_lock line", 0): self.rb_lock.busy_ns, **areas}
 
     def look_up(self, at_ns: int, cpu: int, vma: Vma | None) -> int:
         """Return when a CPU that takes no lock of the tree has walked it, and read the area that it has found."""
