@@ -5,7 +5,10 @@ from pathlib import Path
 from kactors import Machine, Scenario
 from kactors.engine.actor import Actor
 from kactors.engine.choices import FirstChoice
+from kactors.engine.engine import Engine
+from kactors.engine.inline_runtime import run_inline
 from kactors.engine.observer import Observer
+from kactors.machines import load_machine
 from kactors.workloads import Program
 from protocols.roles import heard_by, said_by
 from protocols.scenario import Khugepaged
@@ -123,3 +126,31 @@ class Hypervisor(Probe):
 
     role = "host"
     says = said_by("host")
+
+
+class Alone:
+    """One server by itself on the small machine, and as many probes as CPUs that use it.
+
+    ``make`` gets the engine and the profile; ``costs`` differ from the small machine's.
+    """
+
+    def __init__(self, make, cpus=3, **costs):
+        self.engine = Engine(FirstChoice())
+        self.machine = load_machine("small", cpus=cpus, costs={"line_cache_ns": 50, **costs})
+        self.actor = make(self.engine, self.machine)
+        self.cpus = [Probe(self.engine, number) for number in range(cpus)]
+
+    def say(self, *messages, cpu=0, tag=None):
+        """Say the messages one after the other; return what the probe heard since."""
+        before = len(self.cpus[cpu].heard)
+        for message in messages:
+            self.engine.stop = None
+            self.cpus[cpu].say(self.engine.now_ns, self.actor, message, tag=cpu + 7 if tag is None else tag)
+            run_inline(self.engine)
+        return self.cpus[cpu].answers()[before:]
+
+    def took(self, message, cpu=0, tag=None):
+        """Say the message; return how long its answer took, in ns."""
+        began_ns = self.engine.now_ns
+        self.say(message, cpu=cpu, tag=tag)
+        return self.cpus[cpu].heard[-1][0] - began_ns

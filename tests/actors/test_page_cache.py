@@ -5,11 +5,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kactors.engine.choices import FirstChoice
-from kactors.engine.engine import Engine
 from kactors.engine.inline_runtime import run_inline
 from kactors.kernel.cached_pages import BEFORE_PFN
-from kactors.machines import load_machine
 from kactors.observers.properties.lock_exclusion import LockExclusion
 from kactors.page_cache import PageCache
 from protocols.page_cache import (
@@ -34,37 +31,20 @@ from protocols.page_cache import (
 )
 from protocols.scheduling import MUST_SLEEP, RETRY
 from protocols.tracepoints import LockNeeded, MmFilemapAddToPageCache, VmEvent
-from tests.actors.scenes import Heard, Probe
+from tests.actors.scenes import Alone, Heard
 
 HOLE = PageFound(pfn=-1, mkwrite=False)
 
 
-class Cache:
+class Cache(Alone):
     """A page cache with one file, number 0, and three probes that use it."""
 
     def __init__(self, filesystem=Filesystem.TMPFS, *, cached=False, **costs):
-        self.engine = Engine(FirstChoice())
-        self.actor = PageCache(self.engine, load_machine("small", cpus=3, costs={"line_cache_ns": 50, **costs}))
-        self.cpus = [Probe(self.engine, number) for number in range(3)]
+        super().__init__(PageCache, **costs)
         self.heard = Heard(MmFilemapAddToPageCache, VmEvent)
         self.engine.observe(self.heard)
         self.engine.observe(LockExclusion())
         self.say(OpenFile(filesystem=filesystem, cached=cached))
-
-    def say(self, *messages, cpu=0):
-        """Say the messages one after the other; return what the probe heard since."""
-        before = len(self.cpus[cpu].heard)
-        for message in messages:
-            self.engine.stop = None
-            self.cpus[cpu].say(self.engine.now_ns, self.actor, message, tag=cpu + 7)
-            run_inline(self.engine)
-        return self.cpus[cpu].answers()[before:]
-
-    def took(self, message, cpu=0):
-        """Say the message; return how long its answer took, in ns."""
-        began_ns = self.engine.now_ns
-        self.say(message, cpu=cpu)
-        return self.cpus[cpu].heard[-1][0] - began_ns
 
     def fill(self, *pages, cpu=0):
         """Put frame 100 + index into holes, and unlock them."""
