@@ -102,20 +102,14 @@ class PageCache(Server):
         self.reply(self.engine.now_ns, client, tag, FileOpened(file=file.number))
 
     def _set_up(self, message: SetUpFile, client: Any, tag: int) -> None:
-        self._pages.file(message.file).found = message.pfns
+        self._pages.begin(self._pages.file(message.file), message.pfns)
         if self.engine.listens(FilePagesFound):
             self.engine.emit(self.engine.now_ns, self, FilePagesFound(file=message.file, pfns=message.pfns))
         self.reply(self.engine.now_ns, client, tag, FILE_SET_UP)
 
     def _set_up_mapping(self, message: SetUpMapping, client: Any, tag: int) -> None:
         file = self._pages.file(message.file)
-        for index in range(message.count):
-            page = self._pages.look_up(file, index)
-            if page is None:
-                raise AssertionError(f"file {file.number} does not begin with page {index}")
-            page.references += 1
-            page.mapcount += 1
-            page.dirty = True
+        self._pages.begin_mapped(file, message.count)
         self.reply(self.engine.now_ns, client, tag, MappingSetUp(pfns=file.found[: message.count]))
 
     def _look_up(self, file: File, index: int) -> CachedPage | None:

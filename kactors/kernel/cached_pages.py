@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class File:
         cached: a page that is in no frame yet was in memory before the run.
         pages: by index, those that have been looked up or added.
         found: the frames of the pages that the run began with, from index 0 on.
+        mapped: how many of these each mapping has, and has written, that the run began with.
         tree_line: the i_pages lock.
         mkwrite_line: what page_mkwrite takes for reading (ext4: i_mmap_sem).
     """
@@ -61,6 +63,7 @@ class File:
     mkwrite_line: CacheLine
     pages: dict[int, CachedPage] = field(default_factory=dict)
     found: tuple[int, ...] = ()
+    mapped: list[int] = field(default_factory=list)
 
     @property
     def mkwrite(self) -> bool:
@@ -79,6 +82,7 @@ class CachedPages:
         self._machine = machine
         self._files: list[File] = []
         self._frames: dict[int, CachedPage] = {}
+        self._runs: list[tuple[int, int, File, int]] = []
         self._before = 0
 
     def open(self, filesystem: Filesystem, *, cached: bool) -> File:
@@ -102,12 +106,37 @@ class CachedPages:
         self._before += 1
         return self.add(file, index, BEFORE_PFN + self._before)
 
+    def begin(self, file: File, pfns: tuple[int, ...]) -> None:
+        """Have a file's first pages in these frames, as the run's beginning; each is made when it is first needed."""
+        file.found = pfns
+        first = 0
+        for index in range(1, len(pfns) + 1):
+            if index == len(pfns) or pfns[index] != pfns[index - 1] + 1:
+                self._runs.append((pfns[first], index - first, file, first))
+                first = index
+        self._runs.sort(key=lambda run: run[0])
+
+    def begin_mapped(self, file: File, count: int) -> None:
+        """Have the first of the pages that a file began with mapped once more, and written, as the run's beginning."""
+        if count > len(file.found):
+            raise AssertionError(f"file {file.number} does not begin with page {len(file.found)}")
+        file.mapped.append(count)
+        for index, page in file.pages.items():
+            if index < count:
+                self._map(page, 1)
+
     def look_up(self, file: File, index: int) -> CachedPage | None:
         """Return the page at an index; None: a hole."""
         page = file.pages.get(index)
         if page is None and index < len(file.found):
             page = self.add(file, index, file.found[index])
+            self._map(page, sum(index < count for count in file.mapped))
         return page
+
+    def _map(self, page: CachedPage, times: int) -> None:
+        page.references += times
+        page.mapcount += times
+        page.dirty = page.dirty or times > 0
 
     def zone_frames(self) -> frozenset[int]:
         """Return the frames of the zone that files hold."""
@@ -116,7 +145,11 @@ class CachedPages:
 
     def of_frame(self, pfn: int) -> CachedPage | None:
         """Return the page that a frame holds; None: it is no file's (PageAnon, or free)."""
-        return self._frames.get(pfn)
+        page = self._frames.get(pfn)
+        if page is None and (place := bisect_right(self._runs, pfn, key=lambda run: run[0])):
+            first, length, file, index = self._runs[place - 1]
+            page = self.look_up(file, index + pfn - first) if pfn < first + length else None
+        return page
 
     def __iter__(self) -> Iterator[CachedPage]:
         return iter(self._frames.values())

@@ -118,6 +118,11 @@ def test_a_file_may_be_there_from_the_beginning_at_no_cost():
     assert len(heard.all) == 3
 
 
+def page_of_file(machine, index):
+    pages = machine.system.page_cache._pages
+    return pages.look_up(pages.file(0), index)
+
+
 @pytest.mark.parametrize("unmapped", [0, 600])
 def test_a_files_first_pages_may_be_mapped_and_dirty_from_the_beginning(unmapped):
     async def go_on(thread):
@@ -128,10 +133,24 @@ def test_a_files_first_pages_may_be_mapped_and_dirty_from_the_beginning(unmapped
     machine, heard, took = file_begun(600, mapped=550, after=go_on)
     assert took == [True, True, 0]
     assert [fault.address for fault in heard.of(PageFaultUser)] == [BASE + 550 * PAGE]
-    pages = machine.system.page_cache._pages
-    assert [pages.file(0).pages[index].dirty for index in (0, 549)] == [True, True]
-    assert pages.file(0).pages[549].mapcount == (0 if unmapped else 1)
+    first, last, beyond = (page_of_file(machine, index) for index in (0, 549, 599))
+    assert (first.dirty, last.dirty, beyond.dirty) == (True, True, False)
+    assert (last.mapcount, last.references) == ((0, 1) if unmapped else (1, 2))
+    assert (beyond.mapcount, beyond.references) == (0, 1)
     assert machine.system.account_pages().file_pages == 600
+
+
+def test_pages_may_be_mapped_more_than_once_from_the_beginning_and_used_in_between():
+    async def once_more(thread):
+        await thread.munmap(BASE, PAGE)
+        file = MappedFile(file=0, offset=0, shared=True)
+        await thread.mmap(2 * PMD, address=BASE + 2 * PMD, file=file)
+        assert await thread.begin_with_mapping(BASE + 2 * PMD, 20 * PAGE, 0)
+
+    machine, _, _ = file_begun(600, mapped=550, after=once_more)
+    pages = [page_of_file(machine, index) for index in (0, 19, 20, 549, 550)]
+    assert [page.mapcount for page in pages] == [1, 2, 1, 1, 0]
+    assert [page.references for page in pages] == [2, 3, 2, 2, 1]
 
 
 def test_a_file_that_does_not_fit_is_not_begun():
