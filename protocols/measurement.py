@@ -149,7 +149,7 @@ class Estimate(Record):
             the mean over the runs.
         gain: rate by the rate of the first policy that was compared, 1.1 for +10 %. Of several runs its interval is
             that of the pairs' ratios (common random numbers), of one run each at least as wide as if they were
-            independent; null: it is the first.
+            independent; null: it is the first, or that did nothing.
         met: whether the rate's interval is as narrow as was asked for.
         runs: the measurements, a seed each.
     """

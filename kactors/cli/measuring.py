@@ -126,12 +126,12 @@ def run_measured(scenario: Scenario, asked: Asked, *, check: bool, as_json: bool
     from kactors.sweep.precision import measure
 
     if asked.replications is None:
-        with run_bar(scenario) as bar:
+        with run_bar(scenario, as_json=as_json) as bar:
             on_look = None if bar is None else functools.partial(_show, bar, asked)
             measured = measure(scenario, asked.rule(), properties=check, on_look=on_look)
         found, value = estimate([measured]), measured.to_json()
     else:
-        (found,) = _estimates([scenario], asked, check)
+        (found,) = _estimates([scenario], asked, check=check, as_json=as_json)
         value = found.to_json()
     _echo(as_json, value, measured_report(found))
     return _code([found])
@@ -141,12 +141,12 @@ def compare_measured(scenarios: Sequence[Scenario], asked: Asked, *, check: bool
     """Measure several policies and print their table; return the exit code."""
     from kactors.report.measured import measured_comparison
 
-    found = _estimates(scenarios, asked, check)
+    found = _estimates(scenarios, asked, check=check, as_json=as_json)
     _echo(as_json, [each.to_json() for each in found], measured_comparison(found))
     return _code(found)
 
 
-def _estimates(scenarios: Sequence[Scenario], asked: Asked, check: bool) -> list[Estimate]:
+def _estimates(scenarios: Sequence[Scenario], asked: Asked, *, check: bool, as_json: bool) -> list[Estimate]:
     """Measure each scenario with each seed; the first is the base of the gains."""
     from kactors.sweep import RunsBar
     from kactors.sweep.estimates import estimate
@@ -154,7 +154,7 @@ def _estimates(scenarios: Sequence[Scenario], asked: Asked, check: bool) -> list
 
     seeds = asked.replications or 1
     todo = [each for scenario in scenarios for each in replicate(scenario, seeds)]
-    with RunsBar(len(todo)) as bar:
+    with RunsBar(len(todo), as_json=as_json) as bar:
         done = measure_all(
             todo, asked.rule(), properties=check, on_done=lambda place, measured: bar.done(place, measured.result)
         )

@@ -22,8 +22,8 @@ REFRESH_S = 0.1
 class RunBar(Bar):
     """The line itself, for whoever knows where the run is."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        super().__init__(*_columns(scenario.policy), total=scenario.until_ns)
+    def __init__(self, scenario: Scenario, *, as_json: bool = False) -> None:
+        super().__init__(*_columns(scenario.policy), total=scenario.until_ns, as_json=as_json)
         self._until = f" of {duration(scenario.until_ns)}" if scenario.until_ns else ""
         self._shown_s = time.monotonic()
         self._shown_events = 0
@@ -42,8 +42,8 @@ class RunBar(Bar):
 class Meter(RunBar):
     """Watches a run through the engine's predicate, which costs a call a delivery, and so only on a terminal."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        super().__init__(scenario)
+    def __init__(self, scenario: Scenario, *, as_json: bool = False) -> None:
+        super().__init__(scenario, as_json=as_json)
         self._engine: Engine | None = None
         self._left = DELIVERIES_A_LOOK
         self.limits = Limits(scenario.until_ns, scenario.events_max, self._tick)
@@ -62,14 +62,14 @@ class Meter(RunBar):
         return False
 
 
-def meter(scenario: Scenario) -> AbstractContextManager[Meter | None]:
+def meter(scenario: Scenario, *, as_json: bool = False) -> AbstractContextManager[Meter | None]:
     """Return a meter on a terminal, else nothing."""
-    return Meter(scenario) if sys.stderr.isatty() else nullcontext()
+    return Meter(scenario, as_json=as_json) if sys.stderr.isatty() else nullcontext()
 
 
-def run_bar(scenario: Scenario) -> AbstractContextManager[RunBar | None]:
+def run_bar(scenario: Scenario, *, as_json: bool = False) -> AbstractContextManager[RunBar | None]:
     """Return a bar on a terminal, else nothing."""
-    return RunBar(scenario) if sys.stderr.isatty() else nullcontext()
+    return RunBar(scenario, as_json=as_json) if sys.stderr.isatty() else nullcontext()
 
 
 class SearchBar(Bar):

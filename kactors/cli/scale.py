@@ -42,7 +42,10 @@ class Sizes(click.ParamType[Sequence[int]]):
 )
 @click.option("--policies", default="classic,spf-v9", show_default=True, help="With commas.")
 @click.option(
-    "--machine", default="generic", show_default=True, help="generic grows with the CPUs; another is cut to them."
+    "--machine",
+    default="generic",
+    show_default=True,
+    help="generic grows with the CPUs; another is cut to them, or its sockets are repeated.",
 )
 @click.option("--precision", type=Share(), default="3%", show_default=True, help="Half-width of each rate's interval.")
 @click.option(
@@ -79,7 +82,7 @@ def scale(
     todo = scenarios(scenario.model_copy(update={"machine": machine}), cpus, names)
     for each in todo[:: len(cpus)]:
         check_scenario(each)
-    with RunsBar(len(todo)) as bar:
+    with RunsBar(len(todo), as_json=as_json) as bar:
         found = measure(
             todo,
             Precision(relative=precision, events_max=events_max),

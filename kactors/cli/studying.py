@@ -74,7 +74,7 @@ def answer(
     """
     from dataclasses import replace
 
-    with RunsBar(runs) as bar:
+    with RunsBar(runs, as_json=as_json) as bar:
         told = work(replace(effort, on_done=bar.advance))
     click.echo(json.dumps(told.model_dump(mode="json"), indent=2) if as_json else text(told), nl=as_json)
     return told

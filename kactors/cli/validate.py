@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kactors.cli.commands import main
+from kactors.cli.progress import meter
 from kactors.cli.request import Overrides, build_scenario, untimed_options
 from kactors.report.exits import FINDING
 from kactors.studies.validate import MACHINE, POLICY, validate
@@ -27,6 +28,8 @@ def validate_command(recording: str, policy: str | None, as_json: bool, strict: 
     has a target: p50 within a factor 1.5, p99 within 3. Missing one is no finding.
     """
     scenario = build_scenario(Overrides(**given, policy=policy or POLICY), recording=recording, machine=MACHINE)
-    validation = validate(scenario)
+    with meter(scenario, as_json=as_json) as shown:
+        how: dict[str, Any] = {} if shown is None else {"limits": shown.limits, "on_ready": shown.watch}
+        validation = validate(scenario, **how)
     click.echo(json.dumps(validation.to_json(), indent=2) if as_json else validation_text(validation), nl=as_json)
     return FINDING if strict and not validation.within else 0

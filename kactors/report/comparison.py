@@ -40,7 +40,19 @@ def comparison(results: Sequence[Result]) -> str:
     rows = [_row(result, first) for result in results]
     heading = f"{first.workload} on {machine}, seed {first.scenario.seed} for all:"
     notes = [f"note: {note}" for note in dict.fromkeys(chain.from_iterable(map(without_effect, results)))]
+    notes += [f"note: {line}" for line in map(idle, results) if line]
     return "\n".join([heading, "", *table(HEADERS, rows), "", LEGEND, NO_INTERVALS, *notes, ""])
+
+
+def idle(result: Result) -> str:
+    """Return what to say of a run that did nothing of what its workload counts; empty: it did something."""
+    if result.throughput.records:
+        return ""
+    return (
+        f"{result.policy} on {count(result.cpus)} CPUs did no {result.throughput.unit} in"
+        f" {duration(result.virtual_ns)} of virtual time, set-up included: no rate, and no gain over it;"
+        " give it more (--until)"
+    )
 
 
 def fast_faults(result: Result) -> int:

@@ -79,6 +79,8 @@ def _winner(group: Sequence[Result]) -> str:
     """The winner of one size with its margins: against the base, and to the next, which may be as good as equal."""
     base, ranking = group[0], sorted(group, key=lambda result: result.throughput.per_s, reverse=True)
     best = ranking[0].throughput
+    if not best.records:
+        return f"nobody on {base.cpus} CPUs (no {best.unit} in {duration(base.virtual_ns)})"
     margins = [f"{count(best.per_s)} {best.unit}/s"]
     if ranking[0] is not base:
         margins.append(f"{gain(best.per_s, base.throughput.per_s)} against {base.policy}")

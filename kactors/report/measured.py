@@ -40,7 +40,7 @@ def measured_comparison(estimates: Sequence[Estimate]) -> str:
     seeds = ", ".join(str(run.scenario.seed) for run in estimates[0].runs)
     heading = f"{result.workload} on {machine}, seed{'s' if len(estimates[0].runs) > 1 else ''} {seeds} for all:"
     how = [line for estimate in estimates for line in _how(estimate)]
-    rows = [_row(estimate) for estimate in estimates]
+    rows = [_row(estimate, compared=place > 0) for place, estimate in enumerate(estimates)]
     legend = LEGEND.format(how=PAIRED if len(estimates[0].runs) > 1 else ALONE)
     return "\n".join([heading, "", *table(COMPARED, rows), "", legend, "", *how, ""])
 
@@ -49,7 +49,7 @@ def plus_minus(interval: Interval) -> str:
     """Return the relative half-width as perf stat writes it: ( +-  0.52% ); of what never happened, its upper end."""
     if math.isfinite(interval.relative):
         return f"( +-{100 * interval.relative:6.2f}% )"
-    return f"( below {interval.high:.3g} )" if math.isfinite(interval.high) else "( no interval )"
+    return f"( below {interval.high:.3g} )" if 0 < interval.high < math.inf else "( no interval )"
 
 
 def gained(interval: Interval) -> tuple[str, str]:
@@ -58,14 +58,14 @@ def gained(interval: Interval) -> tuple[str, str]:
     return f"{100 * (interval.mean - 1):+.1f} %", reach
 
 
-def _row(estimate: Estimate) -> list[str]:
+def _row(estimate: Estimate, *, compared: bool) -> list[str]:
     aborts, runs = estimate.aborts_per_s, estimate.runs
     measured_ns = sum(run.virtual_ns - run.started_ns - run.warm_up_ns for run in runs)
     return [
         estimate.policy,
         f"{count(estimate.rate.mean)} {estimate.unit}/s",
         plus_minus(estimate.rate),
-        *(gained(estimate.gain) if estimate.gain is not None else ("", "")),
+        *(gained(estimate.gain) if estimate.gain is not None else ("-" if compared else "", "")),
         count(estimate.faults_per_s.mean),
         plus_minus(estimate.faults_per_s),
         *((count(aborts.mean), plus_minus(aborts)) if aborts.mean else ("-", "")),
@@ -115,6 +115,12 @@ def _cpu_time(estimate: Estimate) -> list[str]:
 
 def _how(estimate: Estimate) -> Iterator[str]:
     first = estimate.runs[0]
+    if not estimate.rate.mean:
+        spent = max(run.virtual_ns for run in estimate.runs)
+        yield (
+            f" NO {estimate.unit.upper():<11} {estimate.policy}: not one was done in {duration(spent)} of virtual time,"
+            " set-up included: no rate, and no gain over it; give it more (--until)"
+        )
     if len(estimate.runs) > 1:
         yield (
             f" measured       {estimate.policy}: {len(estimate.runs)} runs with seeds {first.scenario.seed} to"

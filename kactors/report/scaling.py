@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
+from kactors.machines import load_machine
 from kactors.report.measured import plus_minus
 from kactors.report.picture import picture
 from kactors.report.tables import table
@@ -28,10 +29,9 @@ def scaling_report(found: Sequence[Scaling]) -> str:
     parts = [[f"{workload} at {len(first.sizes)} sizes, seed {seed} for all:"]]
     for each in found:
         parts.append([f"{each.policy}, {each.unit}/s:", *table(HEADERS, [_row(size) for size in each.sizes])])
-        parts.append(
-            [f"  {line}" for line in (*_law(each.law), _knee(each), *_saturation(each.sizes), *_unknown(each))]
-        )
+        parts.append([f"  {line}" for line in (*_told(each), *_unknown(each))])
     curves = {each.policy: [(size.cpus, size.rate.mean) for size in each.sizes] for each in found}
+    parts.append(_repeated(first))
     parts += [picture(f"{first.unit}/s", curves, x="CPUs"), list(LEGEND)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -49,6 +49,13 @@ def _row(size: Size) -> list[str]:
         size.saturated,
         f"{100 * size.use:.0f} %",
     ]
+
+
+def _told(found: Scaling) -> list[str]:
+    """Return law, knee and what saturates, or that there is nothing to tell them from."""
+    if not any(size.rate.mean for size in found.sizes):
+        return [f"no law, no knee: not one of the {found.unit} was done at any size; give it more (--events-max)"]
+    return [*_law(found.law), _knee(found), *_saturation(found.sizes)]
 
 
 def _law(law: Law | None) -> list[str]:
@@ -79,6 +86,20 @@ def _saturation(sizes: Sequence[Size]) -> list[str]:
     runs = [(what, [size.cpus for size in group]) for what, group in groupby(sizes, key=lambda size: size.saturated)]
     spans = [f"{count(cpus[0])}{f' to {count(cpus[-1])}' if len(cpus) > 1 else ''}: {what}" for what, cpus in runs]
     return [f"saturated: {'; '.join(spans)}"]
+
+
+def _repeated(found: Scaling) -> list[str]:
+    """Return how a machine comes to more CPUs than it has."""
+    scenario = found.scenario
+    own = load_machine(scenario.machine).cpus
+    beyond = [size.cpus for size in found.sizes if size.cpus > own]
+    if scenario.cpus is None or not beyond:
+        return []
+    told = (
+        f"{scenario.machine} has {count(own)} CPUs: at {', '.join(map(count, beyond))} its sockets are repeated, with"
+        " its own costs and memory; --machine generic grows as servers do."
+    )
+    return [told]
 
 
 def _unknown(found: Scaling) -> list[str]:

@@ -6,10 +6,11 @@ was. A difference is no finding: it tells how far the model is to be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kactors.engine.engine import Engine, Limits
 from kactors.recordings import Distribution, Measured, Recording, Tally, Timing
 from kactors.run import Machine
 from kactors.studies.simulated import SimulatedTimes
@@ -126,17 +127,27 @@ class Validation:
         }
 
 
-def validate(scenario: Scenario, *, properties: bool = False) -> Validation:
+def validate(
+    scenario: Scenario,
+    *,
+    properties: bool = False,
+    limits: Limits | None = None,
+    on_ready: Callable[[Engine], None] | None = None,
+) -> Validation:
     """Replay the recording that the scenario names, traced, and compare.
 
     Args:
         scenario: of the workload "recording".
         properties: watch for violations as well.
+        limits: replace the scenario's own.
+        on_ready: given the engine before it runs.
 
     Raises:
         UsageError: the recording cannot be read, or the scenario names something that does not exist.
     """
-    recording, machine, observer = _traced(scenario, properties=properties)
+    recording, machine, observer = _traced(scenario, properties=properties, limits=limits)
+    if on_ready is not None:
+        on_ready(machine.system.engine)
     result = machine.run()
     return _compared(recording, result, observer.measured(), machine.system.machine.tracing_ns)
 
@@ -152,10 +163,12 @@ def replayed_times(scenario: Scenario) -> Mapping[Timing, Sequence[int]]:
     return observer.taken_ns
 
 
-def _traced(scenario: Scenario, *, properties: bool) -> tuple[Recording, Machine, SimulatedTimes]:
+def _traced(
+    scenario: Scenario, *, properties: bool, limits: Limits | None = None
+) -> tuple[Recording, Machine, SimulatedTimes]:
     workload = Replay.from_options(scenario.options)
     traced = scenario.model_copy(update={"traced": True, "khugepaged": _khugepaged(scenario, workload.recording)})
-    machine = Machine(traced, workload=workload, properties=properties)
+    machine = Machine(traced, workload=workload, limits=limits, properties=properties)
     observer = SimulatedTimes(machine.system.machine)
     machine.system.engine.observe(observer)
     return workload.recording, machine, observer

@@ -10,6 +10,7 @@ from kactors.report.units import count
 from protocols.measurement import Interval
 
 WIDTH = 110
+NO_RATIO = "none: a rate is 0"
 NO_INTERVAL = "(no interval)"
 NOISE = "~"
 """Before a figure whose interval holds the value of no effect: it may be chance."""
@@ -23,7 +24,9 @@ def rate(interval: Interval) -> str:
 
 
 def times(interval: Interval) -> str:
-    """Return a ratio with its ends: 6.43x (6.20 to 6.67)."""
+    """Return a ratio with its ends: 6.43x (6.20 to 6.67); where one of two rates is 0 there is none."""
+    if not interval.mean:
+        return NO_RATIO
     if not math.isfinite(interval.half_width):
         return f"{interval.mean:.2f}x {NO_INTERVAL}"
     return f"{interval.mean:.2f}x ({interval.low:.2f} to {interval.high:.2f})"

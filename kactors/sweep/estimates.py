@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kactors.statistics import Interval, mean_interval, paired_ratio, ratio
+from kactors.statistics import Interval, mean_interval, no_interval, paired_ratio, ratio
 from kactors.statistics.batch_means import BATCHES_MIN
 from protocols.measurement import Estimate, Measurement
 
@@ -30,7 +30,7 @@ def estimate(runs: Sequence[Measurement], base: Sequence[Measurement] | None = N
         rates=_each(runs, lambda run: run.rates),
         cpu_time=_each(runs, lambda run: run.cpu_time),
         utilisation=_each(runs, lambda run: run.utilisation),
-        gain=None if base is None else gain(runs, base),
+        gain=None if base is None or not any(run.rate.mean for run in base) else gain(runs, base),
         met=first.met if len(runs) == 1 else rate.relative <= (first.relative or math.inf),
         runs=tuple(runs),
     )
@@ -100,6 +100,9 @@ def _each(runs: Sequence[Measurement], read: Callable[[Measurement], Mapping[str
 
 def _mean(each: Sequence[Interval | None], confidence: float) -> Interval:
     found = [interval for interval in each if interval is not None]
+    if not any(interval.mean for interval in found) and not all(math.isfinite(interval.high) for interval in found):
+        # Nothing happened in runs that are too short to say how seldom that is: zeros have no spread to tell it from.
+        return no_interval(0.0, confidence, len(found))
     if all(interval.low == interval.mean == 0 < interval.high for interval in found):
         # It happened in none of the runs: their times together are what it did not happen in.
         high = 1 / sum(1 / interval.high for interval in found)

@@ -18,16 +18,18 @@ class Bar:
     Args:
         columns: what it shows.
         total: when it is complete; None: nobody knows.
+        as_json: the answer is JSON: silent as well where that goes into a pipe, whose other end may write to this very
+            terminal.
     """
 
-    def __init__(self, *columns: ProgressColumn, total: float | None) -> None:
+    def __init__(self, *columns: ProgressColumn, total: float | None, as_json: bool = False) -> None:
         # Refreshed when there is something new, and not by a thread of rich's own.
         self.bar = Progress(
             *columns,
             console=Console(stderr=True),
             transient=True,
             auto_refresh=False,
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or (as_json and not sys.stdout.isatty()),
         )
         self.task = self.bar.add_task("", total=total)
 
@@ -50,9 +52,9 @@ class Bar:
 class RunsBar(Bar):
     """``with RunsBar(9) as bar: run_all(scenarios, on_done=bar.done)``."""
 
-    def __init__(self, runs: int) -> None:
+    def __init__(self, runs: int, *, as_json: bool = False) -> None:
         columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        super().__init__(*columns, TextColumn("{task.description}"), total=runs)
+        super().__init__(*columns, TextColumn("{task.description}"), total=runs, as_json=as_json)
 
     def done(self, place: int, result: Result) -> None:
         """Take note of one run."""

@@ -118,3 +118,29 @@ def test_a_finding_while_measuring_ends_with_1(kactors):
     done = kactors("run", *SMALL, "--precision", "2%", "--set", "bounds.ipi_wait_max_ns=1")
     assert done.exit_code == 1
     assert "the run stopped: bound" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("--until", "1us"),
+            "note: classic on 2 CPUs did no records in 1.00 us of virtual time, set-up included: no rate",
+        ),
+        (
+            ("--until", "1us", "--precision", "5%"),
+            " NO RECORDS     classic: not one was done in 1.00 us of virtual time",
+        ),
+        (
+            ("--until", "3us", "--replications", 2),
+            " NO RECORDS     classic: not one was done in 3.00 us of virtual time",
+        ),
+    ],
+)
+def test_where_nothing_was_done_that_is_said_instead_of_a_gain(kactors, words, line):
+    done = kactors("compare", "ebizzy", "--machine", "small", "--policies", "classic,spf-v9", *words)
+    assert done.exit_code == 0
+    assert line in done.stdout
+    assert "give it more (--until)" in done.stdout
+    assert "below 0" not in done.stdout
+    assert "-100" not in done.stdout

@@ -49,3 +49,20 @@ def test_what_are_no_cpus_is_refused(refused, cpus):
 def test_an_unknown_workload_or_policy_is_refused(refused):
     assert "there is no workload ebizy" in refused("scale", "ebizy")
     assert "there is no policy spf" in refused("scale", "ebizzy", "--policies", "spf")
+
+
+NOTHING = ("scale", "ebizzy", "--policies", "classic", "--events-max", 1)
+
+
+def test_where_nothing_was_done_at_any_size_there_is_nothing_to_tell(kactors):
+    text = kactors(*NOTHING, "--cpus", "1,2,4,8").stdout
+    assert "  no law, no knee: not one of the records was done at any size; give it more (--events-max)\n" in text
+    assert "pay throughout" not in text
+    assert "saturated:" not in text.split("rate: per second")[0]
+
+
+def test_more_cpus_than_the_machine_has_are_told_of(kactors):
+    line = "zen4-vm-2 has 2 CPUs: at 4, 8 its sockets are repeated, with its own costs and memory;"
+    assert line in kactors(*NOTHING, "--cpus", "1,2,4,8", "--machine", "zen4-vm-2").stdout
+    assert "are repeated" not in kactors(*NOTHING, "--cpus", "1,2", "--machine", "zen4-vm-2").stdout
+    assert "are repeated" not in kactors(*NOTHING, "--cpus", "1,8").stdout

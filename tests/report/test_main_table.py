@@ -68,3 +68,11 @@ def test_nobody_waited():
     calm = RESULTS[0].model_copy(update={"ipi": RESULTS[0].ipi.model_copy(update={"all": NOBODY, "worst": None})})
     assert conclusions([calm])[2] == "IPI senders: none waited."
     assert main_table([calm])[1].endswith("  -")
+
+
+def test_where_nobody_did_anything_nobody_wins():
+    idle = Throughput(unit="steps", records=0, measured_ns=1, per_s=0.0, faults_per_s=0.0)
+    rows = [result(policy, 2, 0.0).model_copy(update={"throughput": idle}) for policy in ("classic", "spf-v9")]
+    (winners, *_rest) = conclusions([*rows, *RESULTS[3:]])
+    assert winners.startswith("Who wins: nobody on 2 CPUs (no steps in ")
+    assert "classic on 16 CPUs (400 steps/s" in winners

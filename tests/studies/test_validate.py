@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from kactors.cli import main
+from kactors.engine.engine import Limits
 from kactors.recordings import Distribution
 from kactors.studies.validate import TimeRow, validate
 from protocols.scenario import Scenario
@@ -130,3 +131,17 @@ def test_a_wrong_request_gets_one_line(short, words, told):
     assert (done.exit_code, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert told in line
+
+
+def test_whoever_asks_can_watch_the_run(short):
+    engines, ticks = [], []
+
+    def tick():
+        ticks.append(engines[0].now_ns)
+        return False
+
+    scenario = Scenario(workload="recording", options={"file": str(short)}, machine="zen4-vm-2", policy="per-vma-6.15")
+    watched = validate(scenario, limits=Limits(predicate=tick), on_ready=engines.append)
+    assert len(ticks) == watched.result.events
+    assert ticks[-1] == watched.result.virtual_ns
+    assert watched.times == validate(scenario).times

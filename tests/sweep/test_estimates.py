@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kactors.statistics import batch_means, ratio
+from kactors.statistics import batch_means, never, no_interval, ratio
 from kactors.sweep.estimates import correlation, estimate, gain
 from kactors.sweep.precision import Precision, measure
 from protocols.measurement import Measurement, Series
@@ -72,3 +72,21 @@ def test_replications_on_common_random_numbers_are_surer(template):
     assert paired.holds(1.5)
     apart = ratio(estimate(ones).rate, estimate(others).rate)
     assert paired.half_width < apart.half_width / 5
+
+
+def test_over_what_did_nothing_there_is_no_gain(template):
+    idle, busy = run_of(template, [0] * 64), run_of(template, [5, 6, 5] * 20)
+    assert estimate([busy], [idle]).gain is None
+    assert estimate([busy] * 2, [idle] * 2).gain is None
+    assert estimate([busy], [busy]).gain is not None
+    found = estimate([idle], [busy]).gain
+    assert (found.mean, found.half_width) == (0, math.inf)
+
+
+def test_nothing_in_runs_too_short_to_tell_how_seldom_is_no_exact_zero(template):
+    nothing = template.model_copy(update={"rate": no_interval(0.0, 0.95, 0)})
+    assert estimate([nothing] * 3).rate.half_width == math.inf
+    never_seen = template.model_copy(update={"rate": never(2.0, 0.95, 9)})
+    found = estimate([never_seen] * 3).rate
+    assert (found.mean, found.low) == (0, 0)
+    assert found.high == pytest.approx(never_seen.rate.high / 3)
