@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 SHOWN_MAX = 60
 LONG = 1_000_000
-"""Numbers from here on have a comma every three digits."""
+"""Numbers from here on have a comma every three digits, or are written as the power of two that they are."""
 OF_THE_TYPE = frozenset({"greater_than_equal", "less_than_equal", "literal_error", "enum"})
 """pydantic's names for values that the type of a field excludes; so do all that end in _type or begin with a type."""
 SAID = {
@@ -50,17 +50,21 @@ def _at(annotation: Any, place: Iterable[int | str]) -> Any:
     """Return the type that belongs at a place; pydantic ends some with its name for one of several types."""
     for key in place:
         models = [one for one in _alternatives(annotation) if _is(one, BaseModel)]
-        tables = [one for one in _alternatives(annotation) if typing.get_origin(one) is dict]
+        inside = [typing.get_args(one)[-1 if typing.get_origin(one) is dict else 0] for one in _containers(annotation)]
         if having := [model for model in models if key in model.model_fields]:
             field = having[0].model_fields[str(key)]
             annotation = typing.Annotated[field.annotation, field]
         elif tagged := [model for model in models if key in _tags(model)]:
             annotation = tagged[0]
-        elif tables:
-            annotation = typing.get_args(tables[0])[1]
+        elif inside:
+            annotation = inside[0]
         else:
             break
     return annotation
+
+
+def _containers(annotation: Any) -> Iterator[Any]:
+    return (one for one in _alternatives(annotation) if typing.get_origin(one) in (dict, list, tuple))
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:
@@ -116,7 +120,12 @@ def _limits(notes: Iterable[Any]) -> str:
 
 
 def _digits(number: Any) -> str:
-    return f"{number:,}" if number >= LONG else str(number)
+    if abs(number) < LONG:
+        return str(number)
+    for power, text in ((number, "2^{}"), (number + 1, "2^{} - 1")):
+        if power > 1 << 31 and not power & (power - 1):
+            return text.format(power.bit_length() - 1)
+    return f"{number:,}"
 
 
 def _one_of(choices: Iterable[str]) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kactors.engine.errors import UsageError
 from kactors.expected import should_be, shown
+
+Threads = Annotated[int, Field(ge=1, le=65_536)]
+"""As many as a scenario may have."""
+Bytes = Annotated[int, Field(ge=1, le=1 << 46)]
+"""Up to 64 TiB, half of what x86 gives a process."""
+Times = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""How many there are of something, or how often it is done."""
+Nanoseconds = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+"""Up to a quarter of an hour of virtual time."""
 
 
 class Options(BaseModel):

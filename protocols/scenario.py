@@ -42,18 +42,22 @@ class Bounds(BaseModel):
     ipi_wait_max_ns: Annotated[int, Field(ge=0)] | None = None
 
 
+Unsigned = Annotated[int, Field(ge=0, le=(1 << 32) - 1)]
+"""What sysfs takes for an unsigned int."""
+
+
 class Khugepaged(BaseModel):
     """khugepaged's settings, by their names in /sys/kernel/mm/transparent_hugepage; 0 ms: it does not run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scan_sleep_millisecs: Annotated[int, Field(ge=0)] = 0
+    scan_sleep_millisecs: Unsigned = 0
     takes_cpu: bool = False
     """It looks through page tables, copies and frees on a CPU, in turns with the threads there; else only copying takes
     time, and no CPU's."""
-    pages_to_scan: Annotated[int, Field(ge=1)] = 1
+    pages_to_scan: Annotated[Unsigned, Field(ge=1)] = 1
     """Pages that it looks at between two sleeps, rounded up to PMD ranges."""
-    max_ptes_none: Annotated[int, Field(ge=0)] = 511
+    max_ptes_none: Annotated[int, Field(ge=0, le=511)] = 511
     fault_huge: bool = False
     """Serve the first fault of a MADV_HUGEPAGE range with a huge page (A6)."""
 

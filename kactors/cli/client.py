@@ -50,8 +50,9 @@ class Methods(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@main.group(cls=Methods)
-def client() -> None:
+@main.group(cls=Methods, invoke_without_command=True, subcommand_metavar="METHOD [PARAMS]...")
+@click.pass_context
+def client(ctx: click.Context) -> None:
     """Call a METHOD of the service (`kactors serve`); print its result as JSON.
 
     Params are one JSON object, or words KEY=VALUE, where a VALUE is JSON or else text, and a.b=VALUE is a key inside a:
@@ -60,6 +61,8 @@ def client() -> None:
 
         kactors client sim.step session=mine events=1000
     """
+    if ctx.invoked_subcommand is None:
+        raise UsageError("name a method: kactors client sim.list; `kactors client --help` lists them")
 
 
 @client.command(EVENTS)
@@ -176,6 +179,8 @@ def _object(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise UsageError(f"params: no JSON: {error}") from error
+    except RecursionError:
+        raise UsageError("params: the JSON is nested too deeply") from None
     if not isinstance(value, dict):
         raise UsageError("params: the JSON is no object")
     return value
@@ -184,5 +189,5 @@ def _object(text: str) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

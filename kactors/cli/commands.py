@@ -165,7 +165,9 @@ def list_(calling: Calling) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["estimate", "measurement", "result", "scaling", "scenario", "search"]))
+@click.argument(
+    "name", metavar="NAME", type=click.Choice(["estimate", "measurement", "result", "scaling", "scenario", "search"])
+)
 @connect_options
 def schema(name: str, calling: Calling) -> None:
     """Print the JSON schema of what --json prints, or of a scenario file (scenario).

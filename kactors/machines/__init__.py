@@ -42,6 +42,8 @@ def load_machine(name: str, *, cpus: int | None = None, costs: Mapping[str, Opti
     entries = _entries(name)
     own = {key: entry.value for key, entry in entries.items()}
     wanted = dict(costs or {})
+    if "name" in wanted:
+        raise UsageError(f"machine {name}: there is no parameter name: a machine is named after its file")
     values = {**own, "name": Path(name).stem, **page_size.following(own, wanted), **wanted}
     if cpus is not None:
         values["cpus"] = cpus

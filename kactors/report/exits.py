@@ -15,7 +15,7 @@ from protocols.service.errors import ServiceError
 FINDING, USAGE, INTERNAL, INTERRUPTED, PIPE_GONE = 1, 2, 3, 130, 141
 
 REFUSED = {"finding": FINDING, "internal": INTERNAL}
-"""What the service says is a finding, a bug, or else our own fault."""
+"""What the service says is a finding, a bug, or else our own fault, as what it blames on a file of ours."""
 
 
 @contextmanager
@@ -64,7 +64,8 @@ def _tell(error: BaseException, hint: str) -> int:
     if isinstance(error, UsageError):
         return complain(str(error), USAGE)
     if isinstance(error, ServiceError):
-        return complain(f"the service says: {error.message}", REFUSED.get(error.code.error_class, USAGE))
+        code = USAGE if "blamed" in error.data else REFUSED.get(error.code.error_class, USAGE)
+        return complain(f"the service says: {error.message}", code)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return complain(f"{name}{error.strerror or error}", USAGE)

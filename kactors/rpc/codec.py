@@ -152,23 +152,22 @@ def _msgid(head: bytes) -> int | None:
 # --- encoding ---------------------------------------------------------------------------------------------------------
 
 
-def pack(value: Any) -> bytes:
+def pack(value: Any, code: ErrorCode = ErrorCode.INTERNAL) -> bytes:
     """Pack what ``model_dump(mode="json")`` gives: None, bool, int up to 64 bit, float, str, list, dict.
 
     Raises:
-        ServiceError: INTERNAL, if there is something else in it.
+        ServiceError: ``code``, if there is something else in it.
     """
     try:
         return msgpack.packb(value, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ServiceError(
-            ErrorCode.INTERNAL, f"there is something in it that MessagePack cannot say: {error}"
-        ) from error
+        what = "a whole number longer than 64 bits" if isinstance(error, OverflowError) else error
+        raise ServiceError(code, f"there is something in it that MessagePack cannot say: {what}") from error
 
 
 def encode_request(msgid: int, method: str, params: Sequence[Any]) -> bytes:
-    """Return the bytes of a question."""
-    return pack((REQUEST, msgid, method, params))
+    """Return the bytes of a question; whoever asks answers for what is in it."""
+    return pack((REQUEST, msgid, method, params), ErrorCode.INVALID_PARAMS)
 
 
 def encode_response(msgid: int, result: Any) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from kactors.expected import should_be
 from protocols.service.base import Params
 from protocols.service.errors import ErrorCode, ServiceError
 from protocols.service.methods import Method
@@ -63,35 +64,33 @@ def _lines(model: type[BaseModel], error: ValidationError, given: Mapping[str, A
     if error.error_count() > 10 * ERRORS_MAX:  # pydantic would tell all of them, and a client can send many
         yield f"{error.error_count()} things are wrong; the keys here are {_names(model)}"
         return
-    texts: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
     # Unknown keys first: where one is misspelt, another is missing.
     for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
         place, owner = _place(model, detail["loc"], given)
-        where, what, got = _told(dict(detail), place, owner)
-        # A value that is none of several types is told of once for each of them.
-        *others, _ = texts.setdefault(where, [got])
-        texts[where] = [*others, what.removeprefix("should be ") if others else what, got]
-    lines = [f"{where}: {' or '.join(dict.fromkeys(what))}{got}" for where, (*what, got) in texts.items()]
-    yield from lines[:ERRORS_MAX]
+        where, what = _told(model, dict(detail), place, owner)
+        # A value that is none of several types is told of once, and not for each of them.
+        lines.setdefault(where, f"{where}: {what}")
+    yield from list(lines.values())[:ERRORS_MAX]
     if len(lines) > ERRORS_MAX:
         yield f"... and {len(lines) - ERRORS_MAX} more"
 
 
-def _told(detail: dict[str, Any], place: str, owner: type[BaseModel] | None) -> tuple[str, str, str]:
-    """Return where something is wrong, what would be right, and what there is instead."""
+def _told(model: type[BaseModel], detail: dict[str, Any], place: str, owner: type[BaseModel] | None) -> tuple[str, str]:
+    """Return where something is wrong, and what would be right."""
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return place, "unknown key" + (f"; the keys here are {_names(owner)}" if owner else ""), ""
+            return place, "unknown key" + (f"; the keys here are {_names(owner)}" if owner else "")
         case "missing":
-            return place, "missing", ""
+            return place, "missing"
         case "union_tag_not_found":
-            return f"{place}.{context['discriminator'].strip(chr(39))}", "missing", ""
+            return f"{place}.{context['discriminator'].strip(chr(39))}", "missing"
         case "union_tag_invalid":
             tag = f"{place}.{context['discriminator'].strip(chr(39))}"
-            return tag, f"should be one of {context['expected_tags']}", f" (got {_shown(context['tag'])})"
-    text: str = detail["msg"].removeprefix("Input ")
-    return place, f"{text[:1].lower()}{text[1:]}", f" (got {_shown(detail['input'])})"
+            return tag, f"should be one of {context['expected_tags']} (got {_shown(context['tag'])})"
+    right = should_be(model, detail).replace("a table", "a map")
+    return place, f"{right[:1].lower()}{right[1:]} (got {_shown(detail['input'])})"
 
 
 def _place(model: type[BaseModel], location: tuple[int | str, ...], given: Any) -> tuple[str, type[BaseModel] | None]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
+from kactors.options import Nanoseconds, Threads, Times
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 
 
 class CollapseOptions(Options):
     """PMD ranges in the area, passes of each thread, and one pass in how many (``dontneed``) drops its pages."""
 
-    pmds: Annotated[int, Field(ge=1)] = 4
-    rounds: Annotated[int, Field(ge=1)] = 4
-    dontneed: Annotated[int, Field(ge=1)] = 2
-    compute_ns: Annotated[int, Field(ge=0)] = 500
-    t: Annotated[int, Field(ge=1)] | None = None
+    pmds: Times = 4
+    rounds: Times = 4
+    dontneed: Times = 2
+    compute_ns: Nanoseconds = 500
+    t: Threads | None = None
 
 
 class Collapse(Configured[CollapseOptions]):
@@ -41,8 +41,8 @@ class Collapse(Configured[CollapseOptions]):
         self._workers = workers
         size = thread.cpu.machine.pmd_size
         length = (self._options.pmds + 1) * size
-        mapped = await thread.mmap(length)
-        self._start = -(-mapped // size) * size
+        area = await mapped(thread, length)
+        self._start = -(-area // size) * size
         await thread.madvise_hugepage(self._start, self._options.pmds * size)
 
     async def work(self, thread: UserThread) -> None:

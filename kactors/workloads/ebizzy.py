@@ -7,11 +7,11 @@ with -R the copy is always 8 bytes. So ``-mTRp`` is {mmap one page, one fault, m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from pydantic import Field
-
+from kactors.options import Bytes, Threads, Times
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 from kactors.workloads.touching import touch_pages
 
@@ -55,11 +55,11 @@ class EbizzyOptions(Options):
     """mprotect every even chunk to PROT_READ after writing it."""
     P: bool = False
     """The same with holes: every even chunk is unmapped after writing it."""
-    n: Annotated[int, Field(ge=1)] = 10
+    n: Times = 10
     """Number of chunks."""
-    s: Annotated[int, Field(ge=1)] = CHUNK_BYTES
+    s: Bytes = CHUNK_BYTES
     """Size of a chunk, bytes."""
-    t: Annotated[int, Field(ge=1)] | None = None
+    t: Threads | None = None
     """Threads; twice the CPUs by default."""
     H: bool = False
     """MADV_HUGEPAGE for chunks and copies, aligned to huge pages, as a private build of the series' author may do it.
@@ -114,7 +114,7 @@ class Ebizzy(Configured[EbizzyOptions]):
     async def _allocate(self, thread: UserThread, size: int) -> Block:
         if self._options.H:
             return await _aligned(thread, size)
-        area = await thread.mmap(size)
+        area = await mapped(thread, size)
         return Block(area, area, size)
 
 
@@ -132,7 +132,7 @@ async def _aligned(thread: UserThread, size: int) -> Block:
     """posix_memalign: of a longer area, what begins with a huge page; a header at its beginning, and one in front."""
     huge = thread.cpu.machine.pmd_size
     length = size + huge + CHUNK_HEADER_BYTES
-    area = await thread.mmap(length)
+    area = await mapped(thread, length)
     start = -(-(area + CHUNK_HEADER_BYTES) // huge) * huge
     await thread.touch(area)
     await thread.touch(start - CHUNK_HEADER_BYTES)

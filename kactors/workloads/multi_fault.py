@@ -11,12 +11,14 @@ thread keep the parts off each other's page tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from kactors.barrier import Barrier
+from kactors.options import Bytes, Threads, Times
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 from kactors.workloads.touching import touch_pages
 from protocols.machine import Machine
@@ -30,12 +32,12 @@ PHASE_TEXT = "with drop = own each thread begins anywhere in its round, or at 0"
 class MultiFaultOptions(Options):
     """The program has one argument, the number of threads; its lengths are constants."""
 
-    t: Annotated[int, Field(ge=1)] | None = Field(None, description="threads; one a CPU by default")
+    t: Threads | None = Field(None, description="threads; one a CPU by default")
     drop: Literal["first", "own"] = Field("first", description=DROP_TEXT)
     phase: Literal["drawn", "zero"] = Field("drawn", description=PHASE_TEXT)
-    mmap_length: Annotated[int, Field(ge=1)] = Field(MMAP_BYTES, description="bytes that each thread has")
-    fault_length: Annotated[int, Field(ge=1)] = Field(FAULT_BYTES, description="bytes of them that it touches")
-    rounds: Annotated[int, Field(ge=1)] | None = Field(None, description="rounds of the loop; for ever by default")
+    mmap_length: Bytes = Field(MMAP_BYTES, description="bytes that each thread has")
+    fault_length: Bytes = Field(FAULT_BYTES, description="bytes of them that it touches")
+    rounds: Times | None = Field(None, description="rounds of the loop; for ever by default")
 
 
 class MultiFault(Configured[MultiFaultOptions]):
@@ -72,12 +74,12 @@ class MultiFault(Configured[MultiFaultOptions]):
         """Map what all threads have: one area; or, of the older program, an area each, which become one."""
         step = -(-self._options.mmap_length // thread.page_size) * thread.page_size
         if self._options.drop == "first":
-            start = await thread.mmap(step * workers)
+            start = await mapped(thread, step * workers)
             self._areas = [start + step * number for number in range(workers)]
             self._barrier = thread.barrier(workers)
             return
         for number in range(1, workers + 1):
-            self._areas.append(await thread.mmap(step))
+            self._areas.append(await mapped(thread, step))
             self._begun.append(await self._begin(thread, number) if self._options.phase == "drawn" else 0)
 
     async def _begin(self, thread: UserThread, number: int) -> int:

@@ -6,11 +6,13 @@ writer: how far readers scale.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
+from kactors.options import Bytes, Threads
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 from kactors.workloads.touching import touch_pages
 
@@ -21,8 +23,8 @@ MEMORY_SHARE = 5
 class PftOptions(Options):
     """pft's flags by their letters."""
 
-    m: Annotated[int, Field(ge=1)] | None = Field(None, description="bytes of the mapping; memory / 5 by default")
-    t: Annotated[int, Field(ge=1)] | None = Field(None, description="threads; one a CPU by default")
+    m: Bytes | None = Field(None, description="bytes of the mapping; memory / 5 by default")
+    t: Threads | None = Field(None, description="threads; one a CPU by default")
 
 
 class Pft(Configured[PftOptions]):
@@ -44,7 +46,7 @@ class Pft(Configured[PftOptions]):
         """Map it."""
         size = self._options.m or (thread.cpu.machine.memory_mib << 20) // MEMORY_SHARE
         self._pages, self._workers = -(-size // thread.page_size), workers
-        self._start = await thread.mmap(size)
+        self._start = await mapped(thread, size)
 
     async def work(self, thread: UserThread) -> None:
         """Touch one's part, which is as large as the others' to a page."""

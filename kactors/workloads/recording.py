@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from kactors.engine.errors import UsageError
+from kactors.options import Nanoseconds
 from kactors.recordings import Recording, RecordingError, read_recording
 from kactors.recordings.plan import Done, Piece, PlannedStep, plan
 from kactors.recordings.steps import PROT_READ, PROT_WRITE, Brk, Fault, Madvise, Mmap, Mprotect, Munmap, Step
@@ -37,8 +38,8 @@ class ReplayOptions(Options):
     """Which recording, which process of it, and what tracing cost per event (by default estimated from the file)."""
 
     file: str
-    pid: Annotated[int, Field(ge=0)] | None = None
-    tracing_ns: Annotated[int, Field(ge=0)] | None = None
+    pid: Annotated[int, Field(ge=0, le=1 << 22)] | None = None
+    tracing_ns: Nanoseconds | None = None
 
 
 @cache

@@ -6,19 +6,21 @@ No benchmark: what a sparse heap or a hash table in fresh memory does at its beg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from kactors.options import Threads, Times
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 
 
 class SparseOptions(Options):
     """How much each thread maps."""
 
-    pmds: Annotated[int, Field(ge=1)] = Field(16, description="PMD ranges of an area, a page of each is touched")
-    t: Annotated[int, Field(ge=1)] | None = Field(None, description="threads; one a CPU by default")
+    pmds: Times = Field(16, description="PMD ranges of an area, a page of each is touched")
+    t: Threads | None = Field(None, description="threads; one a CPU by default")
 
 
 class Sparse(Configured[SparseOptions]):
@@ -40,14 +42,14 @@ class Sparse(Configured[SparseOptions]):
     async def set_up(self, thread: UserThread, workers: int) -> None:
         """Keep a touched page: areas merge with it, so they have an anon_vma."""
         del workers
-        await thread.touch(await thread.mmap(thread.page_size))
+        await thread.touch(await mapped(thread, thread.page_size))
 
     async def work(self, thread: UserThread) -> None:
         """Go round for ever."""
         size = thread.cpu.machine.pmd_size
         length = self._options.pmds * size
         while True:
-            area = await thread.mmap(length)
+            area = await mapped(thread, length)
             for address in range(area, area + length, size):
                 await thread.touch(address)
             await thread.munmap(area, length)

@@ -5,11 +5,13 @@ Source: spf_test.c of surenbaghdasaryan/spf_test; the options are its three argu
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
+from kactors.options import Threads, Times
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.options import Configured, Options
 from kactors.workloads.touching import touch_pages
 
@@ -17,9 +19,9 @@ from kactors.workloads.touching import touch_pages
 class SpfTestOptions(Options):
     """Its arguments and their defaults."""
 
-    thread_cnt: Annotated[int, Field(ge=1)] = Field(100, description="threads")
-    vma_cnt: Annotated[int, Field(ge=1)] = Field(2, description="areas that each thread maps")
-    page_cnt: Annotated[int, Field(ge=1)] = Field(10, description="pages of an area, all of them touched")
+    thread_cnt: Threads = Field(100, description="threads")
+    vma_cnt: Times = Field(2, description="areas that each thread maps")
+    page_cnt: Times = Field(10, description="pages of an area, all of them touched")
 
 
 class SpfTest(Configured[SpfTestOptions]):
@@ -44,7 +46,7 @@ class SpfTest(Configured[SpfTestOptions]):
         began_ns = thread.cpu.clock_ns
         length = options.page_cnt * thread.page_size
         for _ in range(options.vma_cnt):
-            await touch_pages(thread, await thread.mmap(length), length)
+            await touch_pages(thread, await mapped(thread, length), length)
         self._durations_ns.append(thread.cpu.clock_ns - began_ns)
         thread.record_done()
 

@@ -60,7 +60,7 @@ class ErrorCode(enum.IntEnum):
     INTERNAL = 600
     """A bug of the service."""
     ACTOR_CRASHED = 601
-    """An actor of the simulation raised: a bug in the model or in the policy."""
+    """An actor of the simulation raised: a bug in the model, or in a user's file; ``data.blamed`` is then the line."""
     WORKER_LOST = 602
     """The process that simulated the session ended or hung, more than once at the same place."""
     STORE = 603

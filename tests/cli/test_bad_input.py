@@ -6,6 +6,8 @@ import pytest
 
 from tests.cli.conftest import RECORDING
 
+THREADED = ("ebizzy", "collapse", "pft", "multi-fault", "sparse", "same-address", "page_fault1", "brk1")
+
 
 @pytest.mark.parametrize(
     ("words", "parts"),
@@ -18,8 +20,8 @@ from tests.cli.conftest import RECORDING
         (["run", "ebizzy", "--machine", "no.toml"], ["--machine no.toml", "there is no file no.toml"]),
         (["run", "ebizzy", "--set", "thread=1"], ["ebizzy has no option thread", "m, M, T"]),
         (["run", "collapse", "--set", "pmd=1"], ["no option pmd", "did you mean pmds?"]),
-        (["run", "ebizzy", "--set", "t=0"], ["t = 0", "should be a whole number of 1 or more"]),
-        (["run", "ebizzy", "--set", "n=many"], ["n = 'many'", "should be a whole number of 1 or more"]),
+        (["run", "ebizzy", "--set", "t=0"], ["t = 0", "should be a whole number from 1 to 65536"]),
+        (["run", "ebizzy", "--set", "n=many"], ["n = 'many'", "should be a whole number from 1 to 1,000,000,000"]),
         (["run", "ebizzy", "--set", "foo"], ["--set foo", "key=value"]),
         (["run", "ebizzy", "--set", "=3"], ["--set =3", "key=value"]),
         (["run", "ebizzy", "--set", "bound.x=3"], ["--set bound.x=3", "did you mean bounds?", "khugepaged, machine"]),
@@ -68,6 +70,12 @@ from tests.cli.conftest import RECORDING
         (["compare", "ebizzy", "--policies", "classic,spf"], ["--policies classic,spf", "spf-v9"]),
         (["compare", "ebizzy", "--cpus", "0"], ["--cpus 0"]),
         (["schema", "trace"], ["trace", "result", "scenario"]),
+        (["schema"], ["Missing argument 'NAME'. Choose from: estimate, "]),
+        (["client"], ["name a method: kactors client sim.list"]),
+        (["client", "sim.create", "{" + 100_000 * "["], ["params: no JSON"]),
+        (["client", "sim.create", '{"a":' + 100_000 * "["], ["params: the JSON is nested too deeply"]),
+        (["client", "sim.create", "scenario=" + 100_000 * "["], ["scenario: should be a map (got "]),
+        (["run", "ebizzy", "--set", "machine.name=x"], ["a machine is named after its file"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0] in {"run", "replay", "compare", "schema"} else "",
 )
@@ -169,3 +177,38 @@ def test_a_scenario_file_nested_too_deeply(refused, tmp_path):
     path = tmp_path / "deep.toml"
     path.write_text(f"x = {100_000 * '['}")
     assert refused("run", "--scenario", path) == f"{path}: not TOML: it is nested too deeply"
+
+
+@pytest.mark.parametrize(
+    ("workload", "setting", "right"),
+    [
+        *(
+            (workload, "t=1000000000", "t = 1000000000: should be a whole number from 1 to 65536")
+            for workload in THREADED
+        ),
+        ("spf-test", "thread_cnt=65537", "from 1 to 65536"),
+        ("ebizzy", "s=99999999999999999999", "from 1 to 2^46"),
+        ("ebizzy", "n=0", "from 1 to 1,000,000,000"),
+        ("page_fault1", "memsize=0", "from 1 to 2^46"),
+        ("pft", "m=-1", "from 1 to 2^46"),
+        ("collapse", "compute_ns=-1", "from 0 to 1,000,000,000,000"),
+        ("page_fault3", "fs=ext5", "should be 'tmpfs' or 'ext4'"),
+        ("ebizzy", "khugepaged.scan_sleep_millisecs=99999999999", "from 0 to 2^32 - 1"),
+        ("ebizzy", "khugepaged.pages_to_scan=0", "from 1 to 2^32 - 1"),
+        ("ebizzy", "khugepaged.max_ptes_none=512", "from 0 to 511"),
+        ("ebizzy", "khugepaged.takes_cpu=2", "should be true or false"),
+        ("ebizzy", "bounds.transient_pages_max=-1", "of 0 or more"),
+    ],
+)
+def test_a_number_that_cannot_be_is_told_with_its_bounds(refused, workload, setting, right):
+    assert right in refused("run", workload, "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("workload", "setting"),
+    [("ebizzy", "s=60000000000000"), ("spf-test", "page_cnt=1000000000"), ("sparse", "pmds=999999999")],
+)
+def test_a_program_without_room_gives_up(refused, workload, setting):
+    line = refused("run", workload, "--machine", "small", "--set", setting)
+    assert line.startswith("mmap finds no room for ")
+    assert line.endswith("bytes more in the process: ask for less of the workload")

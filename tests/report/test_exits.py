@@ -6,6 +6,7 @@ import pytest
 
 from kactors.engine.errors import ActorCrash, ModelError, UsageError
 from kactors.report.exits import exit_codes
+from protocols.service.errors import ErrorCode, ServiceError
 
 
 def ending(error, **options):
@@ -26,6 +27,9 @@ def crash(cause):
         (UsageError("--cpus 0: should be 1\nor more"), 2, "kactors: --cpus 0: should be 1 or more"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.toml"), 2, "kactors: a.toml: No such file"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "kactors: No space left on device"),
+        (GeneratorExit("g"), 3, "kactors: internal error: GeneratorExit: g"),
+        (ServiceError(ErrorCode.ACTOR_CRASHED, "cpu0 crashed"), 3, "kactors: the service says: cpu0 crashed"),
+        (ServiceError(ErrorCode.ACTOR_CRASHED, "a.py:3", {"blamed": "a.py:3"}), 2, "kactors: the service says: a.py:3"),
         (KeyboardInterrupt(), 130, "kactors: interrupted"),
         (SystemExit(5), 2, "kactors: a policy's code called sys.exit(5)"),
         (ModelError("mm may not say X"), 3, "kactors: internal error: ModelError: mm may not say X"),

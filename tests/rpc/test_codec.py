@@ -214,6 +214,12 @@ def test_what_messagepack_cannot_say_is_an_error_of_the_service(value):
     assert caught.value.code == ErrorCode.INTERNAL
 
 
+def test_a_number_that_is_too_long_is_an_error_of_who_asks():
+    with pytest.raises(ServiceError, match="MessagePack cannot say: a whole number longer than 64 bits") as caught:
+        encode_request(1, "sim.create", [{"seed": 2**64}])
+    assert caught.value.code == ErrorCode.INVALID_PARAMS
+
+
 def test_a_long_message_in_small_pieces_is_not_copied_for_each():
     whole = encode_request(1, "m", ["x" * 2**22])
     taker, got = Decoder(2**23, 8), []

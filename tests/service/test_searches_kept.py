@@ -85,6 +85,7 @@ async def test_a_policy_that_breaks_its_process_fails_its_search_alone(tmp_path,
         with pytest.raises(ServiceError) as failed:
             await talk.ask("check.result", check=bad)
         assert failed.value.code is code, failed.value
+        assert ("mine.py:" in failed.value.data.get("blamed", "")) is (code is ErrorCode.ACTOR_CRASHED)
         assert (await ended(talk, good))["state"] == "ended"
 
 

@@ -69,6 +69,9 @@ async def test_a_policy_that_breaks_its_process_fails_its_session_alone(tmp_path
             with pytest.raises(ServiceError) as failed:
                 await talk.ask("sim.run_until", session=bad)
             assert failed.value.code is code
+        blamed = failed.value.data.get("blamed", "")
+        assert blamed.endswith("in fault: KeyError: 'mine'") is (act == "raise KeyError('mine')")
+        assert failed.value.message.endswith(blamed)
         assert (await talk.ask("sim.stats", session=bad))["state"] == "failed"
         events = (await talk.ask("sim.stats", session=bystander))["events"]
         while (await talk.ask("sim.stats", session=bystander))["events"] <= events:

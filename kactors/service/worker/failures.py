@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kactors.engine.errors import ActorCrash, UsageError
 from kactors.live import ReplayDiffers
+from kactors.user_file import blamed, described
 from protocols.service.errors import ErrorCode, ServiceError
 
 
@@ -28,9 +27,11 @@ def told_as_service_errors(usage: ErrorCode = ErrorCode.INVALID_PARAMS) -> Itera
     except UsageError as error:
         raise ServiceError(usage, str(error)) from error
     except ActorCrash as error:
-        cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
-        message = f"{error.actor} crashed on {error.message} at {error.at_ns} ns: {cause}"
-        raise ServiceError(ErrorCode.ACTOR_CRASHED, message, {"story": list(error.story[-20:])}) from error
+        where, story = blamed(error), {"story": list(error.story[-20:])}
+        crashed = f"{error.actor} crashed on {error.message} at {error.at_ns} ns: {described(error.__cause__)}"
+        raise ServiceError(
+            ErrorCode.ACTOR_CRASHED, where or crashed, story | ({"blamed": where} if where else {})
+        ) from error
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         raise ServiceError(usage, f"{name}{error.strerror or error}") from error
@@ -38,11 +39,6 @@ def told_as_service_errors(usage: ErrorCode = ErrorCode.INVALID_PARAMS) -> Itera
         # Nothing of ours calls it: a user's policy did.
         raise ServiceError(ErrorCode.ACTOR_CRASHED, f"a policy's code called sys.exit({error.code!r})") from error
     except Exception as error:
-        code = ErrorCode.ACTOR_CRASHED if _is_of_a_policy(error) else ErrorCode.INTERNAL
-        raise ServiceError(code, f"{type(error).__name__}: {error}") from error
-
-
-def _is_of_a_policy(error: Exception) -> bool:
-    """Return whether code of a user's own file was running; such a file is loaded, but not imported as a module."""
-    running = (frame.f_globals for frame, _ in traceback.walk_tb(error.__traceback__))
-    return any(vars(sys.modules.get(names["__name__"], object)) is not names for names in running)
+        if (where := blamed(error)) is not None:
+            raise ServiceError(ErrorCode.ACTOR_CRASHED, where, {"blamed": where}) from error
+        raise ServiceError(ErrorCode.INTERNAL, described(error)) from error

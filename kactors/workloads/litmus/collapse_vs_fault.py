@@ -18,7 +18,7 @@ class CollapseVsFaultOptions(Options):
     """
 
     pages: Annotated[int, Field(ge=1, le=200)] = 8
-    spread_ns: Annotated[int, Field(ge=1)] = 40_000
+    spread_ns: Annotated[int, Field(ge=1, le=1_000_000_000_000)] = 40_000
 
 
 class CollapseVsFault(TimedScene[CollapseVsFaultOptions]):

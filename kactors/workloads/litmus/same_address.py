@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
+from kactors.options import Threads
 from kactors.syscalls import UserThread
 from kactors.workloads.options import Configured, Options
 
@@ -14,7 +13,7 @@ from kactors.workloads.options import Configured, Options
 class SameAddressOptions(Options):
     """How many threads fault on the one address."""
 
-    t: Annotated[int, Field(ge=1)] | None = None
+    t: Threads | None = None
 
 
 class SameAddress(Configured[SameAddressOptions]):

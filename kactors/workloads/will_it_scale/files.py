@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 from pydantic import Field
 
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.will_it_scale.task import TaskOptions
 from kactors.workloads.will_it_scale.touching import AreaFaults, FaultOptions
 from protocols.page_cache import Filesystem
@@ -57,7 +58,7 @@ class FileFaults(AreaFaults):
 
     async def map_area(self, thread: UserThread, task: int) -> int:
         """Map the task's file."""
-        return await thread.mmap(self.memsize, file=self._files[task])
+        return await mapped(thread, self.memsize, self._files[task])
 
     def notes(self) -> list[str]:
         """Tell of files that are filled in the run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.will_it_scale.task import AreaOptions, WillItScale
 
 MALLOC_NS = 50
@@ -22,7 +23,7 @@ class Malloc1(WillItScale):
     async def one_round(self, thread: UserThread) -> None:
         """Allocate: map, write the header. Free: read it, unmap."""
         length = cast(AreaOptions, self._options).memsize + CHUNK_HEADER_BYTES
-        chunk = await thread.mmap(length)
+        chunk = await mapped(thread, length)
         await thread.touch(chunk)
         await thread.compute(MALLOC_NS)
         await thread.touch(chunk, write=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.will_it_scale.task import AreaOptions, WillItScale
 
 
@@ -17,6 +18,6 @@ class Mmap1(WillItScale):
     async def one_round(self, thread: UserThread) -> None:
         """Map and unmap."""
         memsize = cast(AreaOptions, self._options).memsize
-        area = await thread.mmap(memsize)
+        area = await mapped(thread, memsize)
         await thread.munmap(area, memsize)
         thread.record_done()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kactors.syscalls import UserThread
+from kactors.workloads.mapping import mapped
 from kactors.workloads.will_it_scale.touching import AreaFaults
 
 
@@ -16,4 +17,4 @@ class PageFault1(AreaFaults):
     async def map_area(self, thread: UserThread, task: int) -> int:
         """Private and anonymous."""
         del task
-        return await thread.mmap(self.memsize)
+        return await mapped(thread, self.memsize)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from kactors.options import Bytes, Threads, Times
 from kactors.syscalls import UserThread
 from kactors.workloads.options import Configured, Options
 from protocols.machine import Machine
@@ -23,16 +24,16 @@ MEMSIZE_BYTES = 128 * 1024 * 1024
 class TaskOptions(Options):
     """The program's flags by their letters, and what the model adds to them."""
 
-    t: Annotated[int, Field(ge=1)] | None = Field(None, description="tasks; one a CPU by default (the program: 1)")
+    t: Threads | None = Field(None, description="tasks; one a CPU by default (the program: 1)")
     m: bool = Field(False, description="tasks fill the SMT threads in turn, else the cores first")
     mode: Literal["threads", "processes"] = Field("threads", description="tasks: threads of one process, or processes")
-    rounds: Annotated[int, Field(ge=1)] | None = Field(None, description="rounds of the loop; for ever by default")
+    rounds: Times | None = Field(None, description="rounds of the loop; for ever by default")
 
 
 class AreaOptions(TaskOptions):
     """Of a test that maps an area."""
 
-    memsize: Annotated[int, Field(ge=1)] = Field(MEMSIZE_BYTES, description="bytes of the area (the program's MEMSIZE)")
+    memsize: Bytes = Field(MEMSIZE_BYTES, description="bytes of the area (the program's MEMSIZE)")
 
 
 class WillItScale(Configured[TaskOptions]):
