@@ -236,7 +236,7 @@ def test_a_process_that_is_not_in_it_is_named():
 
 
 def test_the_file_is_needed():
-    with pytest.raises(UsageError, match="recording: file"):
+    with pytest.raises(UsageError, match="recording needs the option file"):
         load_workload("recording", {})
 
 
