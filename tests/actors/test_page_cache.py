@@ -5,7 +5,9 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from kactors.engine.errors import ActorCrash
 from kactors.engine.inline_runtime import run_inline
+from kactors.engine.waits import Holder
 from kactors.kernel.cached_pages import BEFORE_PFN
 from kactors.observers.properties.lock_exclusion import LockExclusion
 from kactors.page_cache import PageCache
@@ -30,6 +32,7 @@ from protocols.page_cache import (
     UnlockPage,
 )
 from protocols.scheduling import MUST_SLEEP, RETRY
+from protocols.set_up import MappingSetUp, SetUpFile, SetUpMapping
 from protocols.tracepoints import LockNeeded, MmFilemapAddToPageCache, VmEvent
 from tests.actors.scenes import Alone, Heard
 
@@ -80,6 +83,8 @@ def test_a_hole_is_filled_once_and_comes_out_locked():
     assert cache.say(find(3), cpu=1) == [MUST_SLEEP]
     assert cache.heard.of(MmFilemapAddToPageCache) == [MmFilemapAddToPageCache(pfn=30, file=0, index=3)]
     assert cache.actor.frames() == {30}
+    assert cache.heard.of(VmEvent) == [VmEvent(name="nr_file_pages", count=1)]
+    assert cache.actor.holder(cache.cpus[1], 8).since_ns == cache.cpus[0].heard[-1][0]
 
 
 def test_a_page_from_before_the_run_is_there_at_once_in_a_frame_outside_the_zone():
@@ -95,10 +100,12 @@ def test_who_finds_a_page_locked_sleeps_and_asks_again_in_the_order_of_coming():
     cache = Cache(wake_ns=1000)
     cache.fill(0)
     cache.say(find())
+    locked_ns = cache.cpus[0].heard[-1][0]
     for cpu in (2, 1):
         assert cache.say(find(), cpu=cpu) == [MUST_SLEEP]
-    holder = cache.actor.holder(cache.cpus[1], 8)
-    assert holder.why == "has not unlocked it"
+    cache.cpus[0].node = lambda tag: f"thread {tag} of cpu0"
+    held = Holder("page lock of frame 100", ("thread 7 of cpu0",), locked_ns, "has not unlocked it")
+    assert cache.actor.holder(cache.cpus[1], 8) == held
     assert cache.actor.holder(cache.cpus[0], 7) is None
     began_ns = cache.engine.now_ns
     assert cache.say(UnlockPage(pfn=100, put=True)) == [PageUnlocked(woken=1)]
@@ -172,6 +179,23 @@ def test_a_page_becomes_dirty_once_and_tmpfs_does_not_count_it(filesystem, count
     assert [event.name for event in cache.heard.of(VmEvent)].count("nr_dirtied") == counted
 
 
+def test_what_is_mapped_before_the_run_is_counted_and_dirty_for_each_that_maps_it():
+    cache = Cache(cached=True)
+    cache.say(SetUpFile(file=0, pfns=(11, 12)))
+    assert cache.say(SetUpMapping(file=0, count=2), SetUpMapping(file=0, count=1)) == [
+        MappingSetUp(pfns=(11, 12)),
+        MappingSetUp(pfns=(11,)),
+    ]
+    assert [(cache.page(pfn).mapcount, cache.page(pfn).references) for pfn in (11, 12)] == [(2, 3), (1, 2)]
+    assert cache.page(11).dirty
+
+
+def test_only_what_is_there_is_mapped_before_the_run():
+    with pytest.raises(ActorCrash) as crashed:
+        Cache().say(SetUpMapping(file=0, count=1))
+    assert str(crashed.value.__cause__) == "file 0 does not begin with page 0"
+
+
 # --- costs ------------------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +205,22 @@ def test_finding_and_locking_is_a_walk_and_two_atomics_on_one_line():
     assert cache.took(find()) == 30 + 6 + 6
     cache.say(UnlockPage(pfn=100, put=True))
     assert cache.took(find(), cpu=1) == 30 + 50 + 6 + 6, "the line comes from the other CPU"
+
+
+def test_mapping_pages_around_a_fault_is_four_atomics_on_the_line_of_each():
+    cache = Cache(page_cache_find_ns=30, atomic_ns=6)
+    cache.fill(0, 1)
+    cache.fill(2, cpu=1)
+    assert cache.took(MapPages(file=0, first=0, last=1)) == 30 + 2 * 4 * 6
+    assert cache.took(MapPages(file=0, first=0, last=2)) == 30 + 3 * 4 * 6 + 50, "one line comes from the other CPU"
+
+
+def test_what_leaves_an_entry_costs_two_atomics_and_the_accounting_where_it_becomes_dirty():
+    cache = Cache(Filesystem.EXT4, page_dirty_ns=100, atomic_ns=6)
+    cache.fill(0, 1)
+    cache.say(MapPages(file=0, first=0, last=1))
+    assert cache.took(PageRemoveRmap(pfns=(101,), written=())) == 2 * 6
+    assert cache.took(PageRemoveRmap(pfns=(100,), written=(100,))) == 6 + 100 + 2 * 6
 
 
 def test_inserts_into_one_file_queue_for_its_lock_and_those_into_two_do_not():

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.interrupts import Interrupts
-from protocols.scheduling import SiblingBusy
+from protocols.scheduling import IDLES, RUNS_THREADS, SiblingBusy
 from protocols.tracepoints import IpiServed
 from tests.accounting import assert_settled
-from tests.actors.scenes import PAGE, Delivered, Heard, played
+from tests.actors.scenes import PAGE, Delivered, Heard, Probe, played, scene, spent
 
 US = 1_000
 
@@ -70,6 +71,42 @@ def test_each_computes_at_the_rate_that_its_siblings_leave_it(work, percent):
         assert ended_ns == pytest.approx(due_ns, abs=steps + 10)
 
 
+@pytest.mark.parametrize("busy_ns", [40 * US, 110 * US, 1_000 * US])
+@pytest.mark.parametrize("after_ns", [20 * US, 130 * US, 190 * US])
+def test_what_a_cpu_has_said_ahead_moves_with_what_it_computed_before(after_ns, busy_ns):
+    """Its sibling begins and ends before, between and after two things that are said without waiting."""
+    began_ns, pipes = [], []
+
+    async def speaking(thread):
+        await thread.cpu.sync()
+        began_ns.append(thread.cpu.clock_ns)
+        for word in (RUNS_THREADS, IDLES):
+            thread.cpu.spend(100 * US)
+            thread.cpu.say(listener, word)
+        await thread.cpu.sync()
+
+    async def sibling(thread):
+        await thread.read_pipe(pipes[0])
+        await thread.compute(busy_ns)
+
+    async def waking(thread):
+        await thread.compute(after_ns)
+        await thread.write_pipe(pipes[0])
+
+    async def set_up(thread):
+        pipes.append(thread.pipe())
+
+    told = Delivered(SiblingBusy)
+    costs = {"cpus_per_core": 2, "smt_slowdown_percent": 50}
+    machine = scene(speaking, sibling, waking, set_up=set_up, cpus=4, costs=costs, observers=[told])
+    listener = Probe(machine.system.engine, 9)
+    machine.run()
+    said_ns = [at_ns for at_ns, who, _ in told.all if who == listener.name]
+    due_ns = [expected_end_ns("cpu0", began_ns[0], ns, told.all, 50) for ns in (100 * US, 200 * US)]
+    assert said_ns == pytest.approx(due_ns, abs=3)
+    assert {message for _, who, message in told.all if who == "cpu0"} == {RUNS_THREADS, IDLES}
+
+
 def test_two_that_are_busy_all_the_time_take_half_as_long_again():
     took = {}
     run([timed(300 * US, took)] * 2, 50)
@@ -108,7 +145,9 @@ def test_a_handler_takes_longer_too_on_a_core_that_is_shared():
         costs = {"cpus_per_core": 2, "smt_slowdown_percent": percent, "ipi_handler_ns": 900, "tlb_flush_page_ns": 100}
         machine, _ = played(dropping, timed(300 * US, {}), cpus=2, costs=costs, observers=[served])
         assert_settled(machine)
-        return [serving.duration for serving in served.of(IpiServed)]
+        took_ns = [serving.duration for serving in served.of(IpiServed)]
+        assert spent(machine, 1, Spent.IPI_SERVICE) == sum(took_ns)
+        return took_ns
 
     assert handled(0) == [1000]
     assert handled(50) == [1500]

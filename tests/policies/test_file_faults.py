@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from kactors.kernel.pte import pte_pfn, pte_write
+from kactors.machines import load_machine
 from protocols.page_cache import AddToPageCache, Filesystem, FindLockPage, PageMkwrite, SetPageDirty
 from protocols.page_table import SetPte
 from protocols.scenario import Khugepaged
@@ -279,6 +280,24 @@ def test_pages_of_a_shared_file_that_were_only_read_wait_for_the_flush_at_the_en
     read = touching(0, 600, write=False)
     area = FileArea(unmap_all, before=read, shared=True, filesystem=Filesystem.EXT4, pages=1024)
     assert area.times(FlushTlb) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_an_unmap_that_finds_no_entry_flushes_nothing(batch):
+    async def unmap(thread):
+        await touching(5)(thread)
+        await thread.munmap(BASE, PAGE)
+
+    area = FileArea(unmap, cached=True, costs={"mmu_gather_pages": batch, "fault_around_bytes": PAGE})
+    assert area.times(FlushTlb) == 0
+
+
+def test_filling_a_hole_takes_as_long_as_the_memorys_channels_need():
+    took_ns = [
+        FileArea(touching(3, write=False), costs=costs).result.virtual_ns for costs in ({}, {"memory_bandwidth_gbs": 1})
+    ]
+    clear_ns = load_machine("small").clear_page_ns
+    assert took_ns[1] - took_ns[0] == PAGE - clear_ns
 
 
 def test_munmap_frees_copies_and_leaves_the_files_pages():
