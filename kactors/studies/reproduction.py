@@ -53,6 +53,14 @@ class Line(Record):
         """How far ours is off, as a share of the published value; None where that is 0."""
         return self.simulated.mean / self.published - 1 if self.published else None
 
+    @property
+    def reaches_out(self) -> bool:
+        """It is near enough, and its interval reaches further; that nothing was counted is as near as can be."""
+        if self.verdict != YES or self.rule == "zero":
+            return False
+        low, high = _limits(self.rule, self.published)
+        return not (low <= self.simulated.low and self.simulated.high <= high)
+
 
 class Reason(Record):
     """Which of the two reasons to give up is the larger one, by the mail and by us."""
@@ -202,14 +210,19 @@ def judge(rule: str, published: float, simulated: Interval) -> str:
     """Return whether a figure is near enough to the published one, by ``Line.rule``: yes, no, open; or empty."""
     if not rule:
         return ""
-    low, high = {
+    low, high = _limits(rule, published)
+    if low <= simulated.mean <= high:
+        return YES
+    return OPEN if simulated.low <= high and low <= simulated.high else NO
+
+
+def _limits(rule: str, published: float) -> tuple[float, float]:
+    """Return between what a figure is near enough."""
+    return {
         "share": (published * (1 - WITHIN), published * (1 + WITHIN)),
         "factor": (published / FACTOR, published * FACTOR),
         "zero": (0.0, 0.0),
     }[rule]
-    if low <= simulated.mean <= high:
-        return YES
-    return OPEN if simulated.low <= high and low <= simulated.high else NO
 
 
 def _means(counted: dict[str, Interval]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from kactors.report.tables import table
 from kactors.report.units import count, duration
 from kactors.studies.published import MAIL_SECONDS
 from kactors.studies.reproduction import FACTOR, NO, OPEN, WITHIN, YES, Line, Reproduction, Table
-from kactors.studies.words import sentences
+from kactors.studies.words import all_of, sentences
 
 HEADERS = ("", "published", "simulated", "from", "to", "off by", "near enough", "other versions of the series")
 TITLES = {
@@ -80,6 +80,9 @@ def _reading(answer: Reproduction) -> Iterator[str]:
         f" {100 * WITHIN:.0f} %, counters within a factor {FACTOR:g}, nothing where nothing was counted."
         f" {verdicts.count(OPEN)} are open: the interval reaches there, and a longer run would tell (--precision)."
     )
+    vague = [f"{line.name} on {told.machine}" for told in answer.tables for line in told.lines if line.reaches_out]
+    if vague:
+        yield f"Near enough, but with intervals that reach further than that: {all_of(vague)}."
     yield (
         "The last column says what other versions of the series published for the same two machines: so much do such"
         " figures move, and a counter of one run more than a mean of a hundred."

@@ -1,11 +1,13 @@
 """kactors reproduce spf-v9: how rates become the mail's counters, how a figure is judged, what is said of it."""
 
+import math
+
 import pytest
 from hypothesis import given, strategies as st
 
 from kactors.studies import reproduction
 from kactors.studies.published import COUNTERS, MAIL, MAIL_SECONDS
-from kactors.studies.reproduction import NO, OPEN, YES, Reproduction, judge, ten_seconds
+from kactors.studies.reproduction import NO, OPEN, YES, Line, Reproduction, judge, ten_seconds
 from kactors.studies.reproduction_text import reproduction_text
 from kactors.sweep.precision import Precision, measure
 from protocols.measurement import Interval
@@ -48,6 +50,22 @@ def lines(told):
 )
 def test_a_figure_is_near_enough_or_not_or_its_interval_leaves_that_open(rule, published, simulated, verdict):
     assert judge(rule, published, simulated) == verdict
+
+
+def test_what_is_near_enough_and_might_not_be_is_named(told):
+    def line(name, mean, half, rule="share", published=100.0):
+        simulated = around(mean, half)
+        verdict = judge(rule, published, simulated)
+        return Line(name=name, published=published, simulated=simulated, rule=rule, verdict=verdict, others=None)
+
+    sure = [line("BASE", 110, 4), line("spf", 180, 10, "factor"), line("faults", 0, 3, "zero", 0.0), line("x", 130, 1)]
+    vague = [line("SPF", 114, 2), line("gain", 86, math.inf), line("not speculative", 60, 30, "factor")]
+    assert not any(each.reaches_out for each in sure)
+    assert all(each.reaches_out for each in vague)
+    table = told[1].tables[0].model_copy(update={"lines": (*sure, *vague)})
+    text = " ".join(reproduction_text(told[1].model_copy(update={"tables": (table,)})).split())
+    named = f"SPF on {table.machine}, gain on {table.machine} and not speculative on {table.machine}"
+    assert f"Near enough, but with intervals that reach further than that: {named}." in text
 
 
 @given(st.floats(1, 1e6), st.floats(0, 1e6), st.floats(0, 1e5))
