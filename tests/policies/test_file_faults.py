@@ -155,6 +155,14 @@ def test_an_areas_offset_and_a_split_lead_to_the_right_page():
     assert (vma.start, vma.mapped_file.offset) == (BASE + 8 * PAGE, 13 * PAGE)
 
 
+def test_filling_a_hole_takes_as_long_as_the_memorys_channels_need():
+    took_ns = [
+        FileArea(touching(3, write=False), costs=costs).result.virtual_ns for costs in ({}, {"memory_bandwidth_gbs": 1})
+    ]
+    clear_ns = load_machine("small").clear_page_ns
+    assert took_ns[1] - took_ns[0] == PAGE - clear_ns
+
+
 # --- private writes ---------------------------------------------------------------------------------------------------
 
 
@@ -258,61 +266,6 @@ def test_two_areas_of_one_file_share_its_pages():
     area = FileArea(other_area, before=touching(0), shared=True)
     assert area.page(0).mapcount == 2
     assert area.machine.system.account_pages().file_pages == 1
-
-
-# --- unmapping --------------------------------------------------------------------------------------------------------
-
-
-async def unmap_all(thread):
-    await thread.munmap(BASE, 2 * PMD)
-
-
-@pytest.mark.parametrize(("shared", "flushes"), [(False, 1), (True, 2)])
-def test_written_pages_of_a_shared_file_are_flushed_under_each_pte_lock(shared, flushes):
-    """force_flush: private copies wait for one flush at the end; two page tables mean two, and one for the tables."""
-    area = FileArea(unmap_all, before=touching(0, 600), shared=shared, pages=1024)
-    assert area.times(FlushTlb) == flushes + shared
-    assert area.mapped == {}
-    assert area.page(600).mapcount == 0
-
-
-def test_pages_of_a_shared_file_that_were_only_read_wait_for_the_flush_at_the_end():
-    read = touching(0, 600, write=False)
-    area = FileArea(unmap_all, before=read, shared=True, filesystem=Filesystem.EXT4, pages=1024)
-    assert area.times(FlushTlb) == 1
-
-
-@pytest.mark.parametrize("batch", [1, 64])
-def test_an_unmap_that_finds_no_entry_flushes_nothing(batch):
-    async def unmap(thread):
-        await touching(5)(thread)
-        await thread.munmap(BASE, PAGE)
-
-    area = FileArea(unmap, cached=True, costs={"mmu_gather_pages": batch, "fault_around_bytes": PAGE})
-    assert area.times(FlushTlb) == 0
-
-
-def test_filling_a_hole_takes_as_long_as_the_memorys_channels_need():
-    took_ns = [
-        FileArea(touching(3, write=False), costs=costs).result.virtual_ns for costs in ({}, {"memory_bandwidth_gbs": 1})
-    ]
-    clear_ns = load_machine("small").clear_page_ns
-    assert took_ns[1] - took_ns[0] == PAGE - clear_ns
-
-
-def test_munmap_frees_copies_and_leaves_the_files_pages():
-    area = FileArea(unmap_all, before=touching(0, 600, write=True), pages=1024)
-    account = area.machine.system.account_pages()
-    assert (account.mapped, account.file_pages) == (0, 2)
-
-
-def test_dontneed_drops_a_copy_and_the_next_read_finds_the_file():
-    async def drop_and_read(thread):
-        await thread.madvise_dontneed(BASE, PAGE)
-        await touching(0, write=False)(thread)
-
-    area = FileArea(drop_and_read, before=touching(0))
-    assert area.entry(0) == (True, False)
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------
