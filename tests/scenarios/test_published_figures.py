@@ -5,12 +5,14 @@ What is near enough is what `kactors reproduce` calls so: 15 % for throughput an
 
 import pytest
 
+from kactors import Scenario, run
 from kactors.studies import suspects
 from kactors.studies.effort import Effort
-from kactors.studies.published import MAIL, P8, X86
+from kactors.studies.published import MAIL, P8, THP, X86
 from kactors.studies.reproduction import YES, reproduce
 from kactors.studies.suspects import Grid
 from kactors.studies.switches import WAKE_UPS
+from protocols.scenario import Khugepaged
 
 EFFORT = Effort(workers=1, relative=0.02, events_max=250_000)
 
@@ -40,3 +42,26 @@ def test_the_gain_in_the_vm_is_that_of_wake_ups_saved():
     assert whole.gain.low > 4
     assert freed.point.gain.high < 1.5
     assert freed.share.low > 0.75
+
+
+HUGE_RECORD = 128 << 20
+PMD = 2 << 20
+
+
+def huge_records(policy):
+    """Begin ebizzy with records of huge pages; return the result, and huge pages that were faulted in a second."""
+    options = {"H": True, "R": False, "s": HUGE_RECORD}
+    scenario = Scenario(workload="ebizzy", policy=policy, machine=X86, options=options, until_ns=140_000_000)
+    result = run(scenario.model_copy(update={"khugepaged": Khugepaged(fault_huge=True)}))
+    set_up = 10 * HUGE_RECORD // PMD
+    return result, (result.vmstat["thp_fault_alloc"] - set_up) * 1e9 / result.throughput.measured_ns
+
+
+def test_records_of_huge_pages_are_limited_by_memory_under_either_policy():
+    """Pages are counted, since a record takes 0.1 s. At first there are more of them, for nobody unmaps any yet."""
+    (_, base_per_s), (result, spf_per_s) = huge_records("classic"), huge_records("spf-v9")
+    assert spf_per_s == pytest.approx(base_per_s, rel=0.05)
+    assert spf_per_s == pytest.approx(THP.spf_per_s * HUGE_RECORD / PMD, rel=0.4)
+    counters = result.counters
+    assert counters.spf / counters.spf_vma_notsup == pytest.approx(THP.spf / THP.spf_vma_notsup, rel=1 / 3)
+    assert counters.residual == pytest.approx(THP.faults - THP.spf - THP.spf_vma_notsup, rel=0.2)
