@@ -63,5 +63,8 @@ def test_records_of_huge_pages_are_limited_by_memory_under_either_policy():
     assert spf_per_s == pytest.approx(base_per_s, rel=0.05)
     assert spf_per_s == pytest.approx(THP.spf_per_s * HUGE_RECORD / PMD, rel=0.4)
     counters = result.counters
-    assert counters.spf / counters.spf_vma_notsup == pytest.approx(THP.spf / THP.spf_vma_notsup, rel=1 / 3)
+    # Published: 1.84 a record. Of a thread's first record one header lacks its page table.
+    assert result.throughput.records == 0
+    assert 1 <= counters.spf / result.threads <= 2
+    assert counters.spf_vma_notsup > 30 * counters.spf / 2
     assert counters.residual == pytest.approx(THP.faults - THP.spf - THP.spf_vma_notsup, rel=0.2)
