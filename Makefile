@@ -16,7 +16,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 empty :=
 space := $(empty) $(empty)
 comma := ,
-ACTORS := cpu mm ptl khugepaged allocator page_cache filemap host scheduler context fault_context
+ACTORS := cpu mm ptl khugepaged allocator page_cache filemap host scheduler run_queue sched_domain thread context fault_context
 ACTOR_FILES := $(subst $(space),$(comma),$(ACTORS:%=kactors/%.py) kactors/kernel/*)
 
 .DEFAULT_GOAL := help

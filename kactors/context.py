@@ -40,7 +40,7 @@ from protocols.page_table import (
     ZapPtes,
 )
 from protocols.rcu import RCU, Synchronize
-from protocols.scheduling import MustSleep
+from protocols.scheduling import MustSleep, SelectTaskRq, TaskRq, TtwuQueue
 from protocols.tlb import (
     FLUSH_TLB,
     FLUSH_TLB_AND_TABLES,
@@ -97,6 +97,7 @@ class KernelContext(Execution):
         answer = await self.ask(self.directory.mm, DOWN_WRITE, Spent.LOCK_SPIN)
         while type(answer) is MustSleep:
             task.spins, slept = False, True
+            self.spend(self.machine.rwsem_queue_ns)
             await self.sleep()
             task.spins = True
             answer = await self.ask(self.directory.mm, RETRY_WRITE, Spent.LOCK_SPIN)
@@ -124,6 +125,18 @@ class KernelContext(Execution):
     async def _release(self, message: Message) -> None:
         released: MmapSemReleased = await self.ask(self.directory.mm, message)
         self.spend(released.woken * self.machine.wake_ns + released.ipis * self.machine.ipi_exit_ns)
+        for sleeper in released.to_wake:
+            await self._try_to_wake_up(sleeper)
+
+    async def _try_to_wake_up(self, sleeper: int) -> None:
+        """Find a CPU for a sleeper, queue it there, and interrupt that CPU if it is idle."""
+        machine = self.machine
+        chosen: TaskRq = await self.ask(self.directory.sched_domain, SelectTaskRq(thread=sleeper))
+        # Who has not fallen asleep yet goes on at once; a sleeper has to be moved to a run queue first.
+        before_ns = machine.wake_ns if chosen.counted else 0
+        self.spend(before_ns)
+        self.say(self.directory.cpus[chosen.cpu], TtwuQueue(counted=chosen.counted), sleeper)
+        self.spend(machine.wake_ns - before_ns + (machine.ipi_exit_ns if chosen.idle else 0))
 
     def _waited(self, began_ns: int, *, write: bool, slept: bool) -> None:
         if self.engine.listens(MmapSemWait):
@@ -307,16 +320,11 @@ class KernelContext(Execution):
         request, sent_at_ns = self._ipi_requests, self.clock_ns
         if targets and self.engine.listens(IpiSend):
             self.note(IpiSend(request=request, kind=kind, targets=len(targets)))
-        queued_at_ns = []
-        for _ in targets:
+        for target in targets:
             self.traced(SEND_IPI_EVENTS)
             self.spend(machine.ipi_send_ns)
-            queued_at_ns.append(self.clock_ns)
-        before_exit_ns = self.clock_ns
+            self.say_at(self.clock_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
         self.spend(machine.ipi_exit_ns if targets else 0)
-        exit_ns = self.clock_ns - before_exit_ns
-        for target, at_ns in zip(targets, queued_at_ns, strict=True):
-            self.say_at(at_ns + exit_ns + self.jitter(machine.ipi_delivery_ns), target, message, task.tag)
         if type(message) is FlushIpi:
             self.traced(FLUSH_EVENTS + CALL_EVENTS if in_call else FLUSH_EVENTS)
             self.flush_local(message)

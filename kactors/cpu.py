@@ -26,7 +26,8 @@ from kactors.kernel.accounting import Spent
 from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.kernel.mm_parts.shootdown import CTX_ID_SHIFT
 from kactors.kernel.ratio import Ratio
-from kactors.scheduler import IDLE, Scheduler, Thread
+from kactors.scheduler import Scheduler
+from kactors.thread import IDLE, Thread
 from protocols.allocation import DrainPages, PagesDrained
 from protocols.base import Message
 from protocols.host import MmUsers, SetSpeculationBound, StealCpu
@@ -62,6 +63,7 @@ class Cpu(Scheduler):
         self._sections = 0
         self._others: dict[type[Message], Callable[[Event], None]] = {
             **self.schedule_handlers(),
+            **self.migration_handlers(),
             FlushIpi: self._interrupt,
             SyncIpi: self._interrupt,
             IpiAck: self._ack,
@@ -129,7 +131,15 @@ class Cpu(Scheduler):
         elif self.current is IDLE:
             self._serve_idle(event, *served)
         else:
-            self._serve(event, *served)
+            self._serve_running(event, *served)
+
+    def _serve_running(self, event: Event, at_ns: int, why: str) -> None:
+        """A virtual CPU stops first: the hypervisor has it exit, so as to enter it again with the interrupt."""
+        stop_ns = self.machine.ipi_stop_ns
+        if stop_ns:
+            stop_ns = self.jitter(stop_ns)
+            self._occupy(at_ns, stop_ns, Spent.IPI_SERVICE)
+        self._serve(event, at_ns + stop_ns, why)
 
     def _serve_idle(self, event: Event, at_ns: int, why: str) -> None:
         """An idle CPU holds the mm lazily: it leaves its idle state, answers, and leaves mm_cpumask (F5)."""
@@ -152,7 +162,7 @@ class Cpu(Scheduler):
             cost_ns += self._flush(message) + FLUSH_EVENTS * self._tracing_ns
         cost_ns = self.slowed(cost_ns)
         self._occupy(at_ns, cost_ns + IRQ_EXIT_EVENTS * self._tracing_ns, Spent.IPI_SERVICE)
-        self.engine.post(at_ns + cost_ns, sender, self, IPI_ACK, tag)
+        self.engine.post(at_ns + cost_ns, sender, self.me, IPI_ACK, tag)
         if self.engine.listens(IpiServed):
             self._tell_served(event, at_ns, cost_ns, why)
 
@@ -178,7 +188,7 @@ class Cpu(Scheduler):
             reason=why or "at once",
             duration=cost_ns,
         )
-        self.engine.emit(at_ns, self, served)
+        self.engine.emit(at_ns, self.me, served)
 
     def _flush(self, message: FlushIpi) -> int:
         """flush_tlb_func F4: nothing when a later flush was done already, everything when one was missed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from abc import abstractmethod
 from collections.abc import Awaitable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kactors.engine.client import Client, Process
@@ -34,6 +34,10 @@ class Directory:
     page_cache: Any = None
     khugepaged_wakes_ns: int = 0
     cpus: tuple[Any, ...] = ()
+    sched_domain: Any = None
+    """Who finds a CPU for a thread; None where threads stay on theirs."""
+    threads: dict[int, Any] = field(default_factory=dict)
+    """The task_structs of the threads that may move, by tag."""
 
 
 class Task(Process):
@@ -130,7 +134,7 @@ class Execution(Client):
     def traced(self, events: int = 1) -> None:
         """Pay for tracepoints that perf records at this place; nothing unless the scenario is traced."""
         if self._tracing_ns:
-            self.work(events * self._tracing_ns)
+            self.spend(events * self._tracing_ns)
 
     def jitter(self, ns: int) -> int:
         """Return a duration drawn around ``ns``, within the machine's jitter."""

@@ -144,6 +144,7 @@ class FaultContext(VmaContext):
         Raises:
             ThreadKilled: no memory is left and this process is the OOM killer's victim.
         """
+        self.work(self.machine.charge_ns)
         pfn = await self._take_frame()
         if self.engine.listens(MmPageAlloc):
             self.note(MmPageAlloc(pfn=pfn, address=address, cpu=self.cpu_id))

@@ -3,87 +3,54 @@
 from __future__ import annotations
 
 import types
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
 from kactors.engine.client import Process
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
-from kactors.execution import NOT_WAITING, Directory, Task
+from kactors.execution import NOT_WAITING, Directory
 from kactors.fault_context import ThreadKilled
 from kactors.kernel.accounting import Spent, forget
 from kactors.kernel.cpu_parts.interrupts import Interrupts
-from kactors.switch_mm import MmSwitcher
+from kactors.run_queue import RunQueue
+from kactors.thread import IDLE, Thread
 from protocols.base import Message
-from protocols.mmap_sem import OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING
-from protocols.scheduling import DISPATCH, RESUME, TICK, Dispatch, FutexWake, Granted, Retry, StartThread, Tick
+from protocols.mmap_sem import GIVE_UP_ON_READERS, OWNER_RUNS, OWNER_SLEEPS, STOP_SPINNING, RspinOver
+from protocols.scheduling import (
+    DISPATCH,
+    RESUME,
+    TICK,
+    Dispatch,
+    FutexWake,
+    Granted,
+    Retry,
+    SchedSwitch,
+    StartThread,
+    Tick,
+)
 from protocols.tlb import MmJoined
 from protocols.tracepoints import MightSleep
 
 LONG_COMPUTE_NS = 20_000
 """A computation this long can be preempted in the middle; a shorter one only at its end."""
 
-Program = Callable[[], Coroutine[Any, Any, None]]
+RSPIN_ROUNDS = 16
+"""rwsem_optimistic_spin: a writer that spins on readers looks at the clock once in so many rounds."""
 
-
-class Thread(Task):
-    """One thread of a process, at home on one CPU.
-
-    Attributes:
-        number: the workload's number of the thread.
-        mm: its process's address space; None: a kernel thread, which runs on whatever is loaded.
-        at_exit: what it does last, killed or not; None: nothing.
-        asleep: waits off the CPU.
-        slept_at_ns: since when; -1 while it is awake.
-        early_wake: a wake-up that overtook the order to sleep.
-        stops_at: the timer that ends its long computation, while that can be cut.
-        resume_with: what its coroutine is sent when it runs next.
-    """
-
-    __slots__ = (
-        "asleep",
-        "at_exit",
-        "early_wake",
-        "mm",
-        "number",
-        "program",
-        "resume_with",
-        "slept_at_ns",
-        "stops_at",
-    )
-
-    def __init__(self, number: int, program: Program, mm: Any, at_exit: Program | None = None) -> None:
-        super().__init__(number + 1, f"thread {number}")
-        self.number = number
-        self.program = program
-        self.mm = mm
-        self.at_exit = at_exit
-        self.asleep = False
-        self.slept_at_ns = -1
-        self.early_wake: Event | None = None
-        self.resume_with: Any = None
-        self.stops_at: Event | None = None
-
-
-IDLE = Task(0, "idle")
 SLEEP, YIELD = "sleep", "yield"
 
 
-class Scheduler(MmSwitcher):
-    """Runs threads on one CPU. Threads do not migrate.
+class Scheduler(RunQueue):
+    """Runs the threads of one CPU.
 
     Attributes:
         interrupts: when this CPU can take an IPI.
-        threads: those at home here, by tag.
     """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
-        self.current = IDLE
-        self.threads: dict[int, Thread] = {}
         self.interrupts = Interrupts()
-        self._run_queue: deque[Thread] = deque()
         self._idle_since_ns = 0
         self._awake_at_ns = -1
         self._waking = False
@@ -94,9 +61,10 @@ class Scheduler(MmSwitcher):
     def schedule_handlers(self) -> dict[type[Message], Callable[[Event], None]]:
         """Return the handlers of wake-ups, timers and thread starts."""
         return {
-            Granted: self._wake,
-            FutexWake: self._wake,
-            Retry: self._wake,
+            Granted: self._woken,
+            FutexWake: self._woken,
+            Retry: self._woken,
+            RspinOver: self._rspin_over,
             Tick: self._tick,
             Dispatch: self._dispatch,
             MmJoined: self._joined,
@@ -104,10 +72,6 @@ class Scheduler(MmSwitcher):
         }
 
     # --- threads -----------------------------------------------------------------------------------------------------
-
-    def add_thread(self, thread: Thread) -> None:
-        """Make a thread known; it runs once StartThread names it."""
-        self.threads[thread.tag] = thread
 
     def processes(self) -> list[Process]:
         """Return the threads that have started and not ended."""
@@ -125,15 +89,17 @@ class Scheduler(MmSwitcher):
     def _start(self, event: Event) -> None:
         message = cast(StartThread, event[4])
         thread = self.threads[message.thread + 1]
+        thread.mm_users = message.mm_users
         self.learn_users(thread.mm.number, message.mm_users)
         self.start(thread, event[0])
 
     def start(self, thread: Thread, at_ns: int) -> None:
         """Let a thread that is known begin its life."""
-        thread.coroutine = self._live(thread)
-        self._make_runnable(thread, at_ns)
+        thread.coroutine = (thread.here or self).live(thread)
+        self.tell_runs(thread, at_ns)
+        self.make_runnable(thread, at_ns)
 
-    async def _live(self, thread: Thread) -> None:
+    async def live(self, thread: Thread) -> None:
         """A thread's whole life; what it has said ahead of virtual time leaves before it ends."""
         try:
             await thread.program()
@@ -155,6 +121,7 @@ class Scheduler(MmSwitcher):
             command = cast(Coroutine[Any, Any, None], thread.coroutine).send(value)
         except StopIteration:
             thread.coroutine = None
+            self.tell_ends(thread)
             self._switch()
             return
         if command is not None:
@@ -168,14 +135,15 @@ class Scheduler(MmSwitcher):
                 self.say(self.directory.mm, OWNER_SLEEPS, thread.tag)
         else:
             self._run_queue.append(thread)
-        self._switch()
+        self._switch(thread)
 
-    def _switch(self) -> None:
-        """Run the next thread, or idle."""
+    def _switch(self, before: Thread | None = None) -> None:
+        """Run the next thread, or idle; ``before`` has run here until now."""
         self._need_resched = False
         self._run_callbacks()
         if not self._run_queue:
-            self._pay_switch()
+            self.newidle_balance()
+            self._pay_switch(before)
             self.current = IDLE
             self._idle_since_ns = self.clock_ns
             self.enter_lazy_tlb()
@@ -183,7 +151,7 @@ class Scheduler(MmSwitcher):
             return
         thread = self._run_queue.popleft()
         self.current = thread
-        self._pay_switch()
+        self._pay_switch(before)
         self._slice_ends_ns = self.clock_ns + self.machine.slice_ns
         self._arm_tick()
         if thread.mm is None or self.switch_mm(thread.mm, thread.tag):
@@ -191,10 +159,13 @@ class Scheduler(MmSwitcher):
         else:
             self._begin_wait(Spent.SWITCH)
 
-    def _pay_switch(self) -> None:
+    def _pay_switch(self, before: Thread | None) -> None:
         self.cold = True
-        self.clock_ns += self.machine.switch_ns
-        self.spent[Spent.SWITCH] += self.machine.switch_ns
+        switch_ns = self.jitter(self.machine.switch_ns)
+        self.clock_ns += switch_ns
+        self.spent[Spent.SWITCH] += switch_ns
+        if before is not None and before.asleep:
+            self.tell_sleeps(before)
 
     def _joined(self, event: Event) -> None:
         self.joined(event)
@@ -204,14 +175,32 @@ class Scheduler(MmSwitcher):
         self._enter(cast(Thread, self.current))
 
     def _enter(self, thread: Thread) -> None:
+        if self.engine.listens(SchedSwitch):
+            self.note(SchedSwitch(thread=thread.tag))
         if thread.holds_write:
             self.say(self.directory.mm, OWNER_RUNS, thread.tag)
         value, thread.resume_with = thread.resume_with, None
         thread.slept_at_ns = -1
         self._step(value)
 
-    def _make_runnable(self, thread: Thread, at_ns: int) -> None:
-        """Queue a thread; an idle CPU leaves its idle state first, a busy one gets a tick at the end of the slice."""
+    def stay_awake(self, thread: Thread, event: Event) -> None:
+        """ttwu_runnable: the thread is still there; what the switch to the idle task had yet to do and say is void."""
+        if thread.sleeps_from is not None:
+            self.engine.cancel(thread.sleeps_from)
+            thread.sleeps_from = None
+        # It has got as far as to where it gave up its CPU, if no further.
+        at_ns = max(event[0], thread.slept_at_ns)
+        self.spent[Spent.SWITCH] -= self.clock_ns - at_ns
+        self.take_back()
+        self.stay_in_mm(thread.mm)
+        self.arrived(at_ns)
+        self.cold = False
+        self.current = thread
+        thread.asleep, thread.servers, thread.resume_with = False, (), event
+        self._enter(thread)
+
+    def make_runnable(self, thread: Thread, at_ns: int) -> None:
+        """Queue a thread of this CPU. An idle CPU leaves its idle state first, a busy one gets a tick."""
         self._run_queue.append(thread)
         if self.current is not IDLE:
             self._arm_tick()
@@ -222,6 +211,8 @@ class Scheduler(MmSwitcher):
     def leave_idle(self, at_ns: int) -> int:
         """Return when the CPU, interrupted at ``at_ns``, is out of its idle state; it leaves it once, however often."""
         machine, busy_ns = self.machine, self.interrupts.busy_until_ns
+        if at_ns < self._idle_since_ns:
+            return max(self._idle_since_ns, busy_ns)  # still on its way there
         if self._awake_at_ns < self._idle_since_ns:
             halted = at_ns - self._idle_since_ns >= machine.idle_poll_ns
             exit_ns = self.jitter(machine.idle_exit_ns if halted else machine.idle_poll_exit_ns)
@@ -239,6 +230,8 @@ class Scheduler(MmSwitcher):
 
     def _end_idle(self, at_ns: int) -> None:
         """Account for the idle time until ``at_ns``."""
+        if self.directory.sched_domain is not None:
+            self.was_idle_for(at_ns - self._idle_since_ns)
         self.spent[self._idle_kind()] += at_ns - self._idle_since_ns
         self._idle_since_ns = at_ns
 
@@ -246,15 +239,20 @@ class Scheduler(MmSwitcher):
         slept = any(thread.slept_at_ns >= 0 for thread in self.threads.values() if thread.coroutine is not None)
         return Spent.LOCK_SLEEP if slept else Spent.IDLE
 
-    def _wake(self, event: Event) -> None:
+    def _woken(self, event: Event) -> None:
         thread = self.threads[event[3]]
         if not thread.asleep:
             thread.early_wake = event
-            return
+        elif not self.place(thread, event):
+            self.tell_wakes(thread, event[0])
+            self.wake(thread, event)
+
+    def wake(self, thread: Thread, event: Event) -> None:
+        """A sleeping thread of this CPU goes on."""
         thread.asleep = False
         thread.servers = ()
         thread.resume_with = event
-        self._make_runnable(thread, event[0])
+        self.make_runnable(thread, event[0])
 
     @types.coroutine
     def sleep(self, server: Any = None) -> Generator[Any, Event, Message]:
@@ -280,13 +278,17 @@ class Scheduler(MmSwitcher):
     def _arm_tick(self) -> None:
         if self._run_queue and not self._tick_armed:
             self._tick_armed = True
-            self.engine.post(self._tick_after(max(self._slice_ends_ns, self.engine.now_ns)), self, self, TICK)
+            # Where threads move, each tick may find an idle CPU for one that waits here.
+            moves = self.machine.tick_ns and self.directory.sched_domain is not None
+            from_ns = self.engine.now_ns + 1 if moves else max(self._slice_ends_ns, self.engine.now_ns)
+            self.engine.post(self._tick_after(from_ns), self, self, TICK)
 
     def _tick(self, event: Event) -> None:
         """The slice is over: a spinner gives up, a long computation is cut, anything else yields when it is done."""
         self._tick_armed = False
         if self.current is IDLE or not self._run_queue:
             return
+        self.kick_balancer(event[0])
         if event[0] < self._slice_ends_ns:
             self._arm_tick()
             return
@@ -299,6 +301,13 @@ class Scheduler(MmSwitcher):
         if thread.spins:
             # Not before the request to which it belongs has left.
             self.say_at(max(now_ns, self.clock_ns), self.directory.mm, STOP_SPINNING, thread.tag)
+
+    def _rspin_over(self, event: Event) -> None:
+        """A spinner looks at the clock once in so many rounds, and in none while this CPU serves an interrupt."""
+        round_ns = self.machine.rwsem_spin_round_ns
+        late_ns = self.engine.choices.pick("rwsem.spin", RSPIN_ROUNDS) * round_ns if round_ns else 0
+        at_ns = max(event[0], self.interrupts.busy_until_ns) + late_ns
+        self.say_at(at_ns, self.directory.mm, GIVE_UP_ON_READERS, event[3])
 
     def _preempt(self, thread: Thread, stops_at: Event, at_ns: int) -> None:
         """Cut a computation short; the thread goes on with what is left of it."""
@@ -329,7 +338,7 @@ class Scheduler(MmSwitcher):
         thread = cast(Thread, self.current)
         self.mode = Spent.USER
         self.spend(ns)
-        self.say(self, RESUME, thread.tag)
+        self.say(self.me, RESUME, thread.tag)
         thread.stops_at = self._outbox[-1]
         left = yield
         thread.stops_at = None
@@ -338,7 +347,7 @@ class Scheduler(MmSwitcher):
     async def sync(self) -> None:
         """Wait until virtual time has caught up, so that what others did until this instant has arrived."""
         if self.clock_ns > self.engine.now_ns or self.engine.untimed:
-            await self.ask(self, RESUME)
+            await self.ask(self.me, RESUME)
 
     async def return_to_user(self) -> None:
         """The way back from the kernel: end when killed, yield when the slice is over."""

@@ -33,6 +33,10 @@ class MmSwitcher(SharedCore):
         if self.directory.mm.number == process:
             self.mm_users = mm_users
 
+    def users_of(self, process: int) -> int:
+        """Return how many threads a process has, as far as this CPU has heard."""
+        return self._users.get(process, 1)
+
     def kill(self, process: int) -> None:
         """SIGKILL: the process's threads end when they next return to user mode."""
         self._killed.add(process)
@@ -51,7 +55,7 @@ class MmSwitcher(SharedCore):
                 self.spent[Spent.SWITCH] += self.machine.tlb_flush_full_ns
             self._in_mm = self._has_loaded = False
             self.directory.mm = mm
-            self.mm_users = self._users.get(mm.number, 1)
+            self.mm_users = self.users_of(mm.number)
             self.killed = mm.number in self._killed
         if not self._in_mm:
             self.say(mm, JOIN_MM, tag)
@@ -62,6 +66,10 @@ class MmSwitcher(SharedCore):
         self._in_mm = self._has_loaded = True
         self.tlb.clear()
         self.tlb.generation = cast(MmJoined, event[4]).generation
+
+    def stay_in_mm(self, mm: Any) -> None:
+        """The CPU does not idle after all: it has not left the mm."""
+        self._in_mm = self._has_loaded and self.directory.mm is mm
 
     def enter_lazy_tlb(self) -> None:
         """F5: an idle CPU keeps the mm until its first needless IPI, or says at once that none is needed."""

@@ -24,8 +24,9 @@ from kactors.mm import Mm
 from kactors.page_cache import PageCache
 from kactors.policies import load_policy
 from kactors.ptl import EntryLockedPtl, Ptl
-from kactors.scheduler import Program, Thread
+from kactors.sched_domain import SchedDomain
 from kactors.syscalls import UserThread
+from kactors.thread import Program, Thread
 from kactors.workloads import Workload, load_workload
 from protocols.machine import Machine
 from protocols.scenario import Scenario
@@ -173,10 +174,16 @@ class System:
 
     def add_user(self, number: int, cpu: Cpu, program: Callable[[UserThread], Program]) -> UserThread:
         """Make a user thread known to its CPU; it runs once StartThread names it."""
-        user = UserThread(number, cpu, self.policy, self._start)
+        moves = cpu.directory.sched_domain is not None
+        here = cpu.seen_by_thread() if moves else cpu
+        user = UserThread(number, here, self.policy, self._start)
         self.users.append(user)
         process = self.process_of(number)
-        cpu.add_thread(Thread(number, program(user), self.mms[process], user.exit if process else None))
+        thread = Thread(number, program(user), self.mms[process], user.exit if process else None)
+        if moves:
+            thread.here = here
+            cpu.directory.threads[thread.tag] = thread
+        cpu.add_thread(thread)
         return user
 
     def process_of(self, number: int) -> int:
@@ -229,8 +236,10 @@ def build(
     """
     workload = workload or load_workload(scenario.workload, scenario.options)
     machine = load_machine(scenario.machine, cpus=scenario.cpus, costs={**workload.costs, **scenario.costs})
-    if not scenario.traced:
-        machine = machine.model_copy(update={"tracing_ns": 0})
+    stay = workload.pinned or (engine is not None and engine.untimed)
+    tracing_ns = machine.tracing_ns if scenario.traced else 0
+    wake_placement = "home" if stay else machine.wake_placement
+    machine = machine.model_copy(update={"tracing_ns": tracing_ns, "wake_placement": wake_placement})
     policy = policy or load_policy(scenario.policy, scenario.policy_options)
     engine = engine or Engine(choices, limits or Limits(scenario.until_ns, scenario.events_max))
     workers = scenario.threads or workload.workers(machine.cpus)
@@ -244,7 +253,10 @@ def build(
     new_table = partial(Ptl if machine.pte_lock_scope == "table" else EntryLockedPtl, engine, machine)
     new_mm = partial(Mm, engine, machine, scenario.bounds, new_table, allocator)
     tlbie_line = CacheLine(machine)
-    mms = tuple(new_mm(space=layout.space(number), tlbie_line=tlbie_line) for number in range(layout.processes))
+    if machine.wake_placement == "idle":
+        directory.sched_domain = SchedDomain(engine, machine, cpus)
+    spaces = map(layout.space, range(layout.processes))
+    mms = tuple(new_mm(space=space, tlbie_line=tlbie_line) for space in spaces)
     directory.mm = directory.admission = mms[0]
     directory.allocator = allocator
     directory.khugepaged_wakes_ns = scenario.khugepaged.scan_sleep_millisecs * 1_000_000

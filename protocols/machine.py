@@ -56,6 +56,9 @@ class Machine(BaseModel):
     """How far a duration may lie from its cost; at 100 it could be none."""
 
     fault_entry_ns: Cost
+    """From the exception to the look-up of the area."""
+    charge_ns: Cost
+    """What a fault does between its area and its page: upper levels of the page table, the memory cgroup's charge."""
     fault_exit_ns: Cost
     syscall_ns: Cost
     find_vma_ns: Cost
@@ -115,6 +118,8 @@ class Machine(BaseModel):
     ipi_exit_ns: Cost
     """What writing the interrupt command register costs the sender more in a VM: an exit, for all targets at once."""
     ipi_delivery_ns: Cost
+    ipi_stop_ns: Cost
+    """For how long a virtual CPU that runs is stopped before it takes an interrupt, where the hypervisor injects it."""
     ipi_handler_ns: Cost
     idle_poll_ns: Cost
     """How long an idle CPU polls for work before it halts (in a VM, the host's halt polling)."""
@@ -123,6 +128,10 @@ class Machine(BaseModel):
 
     switch_ns: Cost
     wake_ns: Cost
+    wake_placement: Literal["home", "idle"]
+    """A thread that wakes up stays on its CPU, or looks for an idle one (select_task_rq_fair) and may move later."""
+    migration_cost_ns: Cost
+    """Where threads move, an idle CPU takes one from another CPU if its idle times are longer than this on average."""
     slice_ns: Annotated[int, Field(ge=1_000, le=1_000_000_000)]
     tick_ns: Cost
     """Period of the timer tick, at which the end of a slice is noticed; 0: at once."""
@@ -134,6 +143,10 @@ class Machine(BaseModel):
     """How long the head of the queue waits before a vain try of its reserves the lock; 0: for ever (before 5.3)."""
     rwsem_reader_spin_ns: Cost
     """How long a writer spins on readers, besides half a microsecond for each of them; 0: not at all (before 5.3)."""
+    rwsem_queue_ns: Cost
+    """What it takes a writer to join the queue before it sleeps."""
+    rwsem_spin_round_ns: Cost
+    """A round of that: a pause, and a look at the lock."""
     rwsem_readers_steal: Flag
     """A reader takes a free lock past the sleeping queue (5.11 and later)."""
 
@@ -195,6 +208,12 @@ class Machine(BaseModel):
         Linux numbers them otherwise: the second CPU of each core after the first ones of all.
         """
         return self._places[cpu][2]
+
+    def sharing_cache(self, cpu: int) -> range:
+        """Return the CPUs that share a CPU's last-level cache, that one too."""
+        size = self.cpus_per_core * self.cores_per_cache
+        first = cpu - cpu % size
+        return range(first, min(first + size, self.cpus))
 
     def siblings(self, cpu: int) -> tuple[int, ...]:
         """Return the other CPUs of a CPU's core."""

@@ -48,10 +48,22 @@ class DowngradeWrite(Message, sender=CLIENTS, receiver=("mm",), reply=("MmapSemR
 
 
 class MmapSemReleased(Message, sender=("mm",), receiver=CLIENTS):
-    """Released; the caller pays for each thread that it has to wake, and for the idle CPUs that it must interrupt."""
+    """Released; the caller pays for each thread that was woken, and for the idle CPUs that it must interrupt.
+
+    Where threads move it has yet to wake those in ``to_wake``, by their tags, and to find a CPU for each.
+    """
 
     woken: Count
     ipis: Count
+    to_wake: tuple[Count, ...] = ()
+
+
+class RspinOver(Message, sender=("mm",), receiver=("cpu",)):
+    """The thread that spins on readers, named by the tag, has done so for rwsem_rspin_threshold: once it looks."""
+
+
+class GiveUpOnReaders(Message, sender=("cpu",), receiver=("mm",)):
+    """It has looked at the clock: nobody spins on these readers any more (RWSEM_NONSPINNABLE)."""
 
 
 class OwnerSleeps(Message, sender=CLIENTS, receiver=("mm",)):
@@ -77,6 +89,8 @@ DOWN_WRITE: Final = DownWrite()
 RETRY_WRITE: Final = RetryWrite()
 STOP_SPINNING: Final = StopSpinning()
 SPINNING_TOO_LONG: Final = SpinningTooLong()
+RSPIN_OVER: Final = RspinOver()
+GIVE_UP_ON_READERS: Final = GiveUpOnReaders()
 MMAP_SEM_ACQUIRED: Final = MmapSemAcquired()
 UP_READ: Final = UpRead()
 UP_WRITE: Final = UpWrite()

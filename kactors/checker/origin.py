@@ -12,8 +12,8 @@ from kactors.checker.bench import Bench
 from kactors.engine.errors import UsageError
 from kactors.engine.observer import Observer
 from kactors.fault_policy import FaultPolicy
-from kactors.scheduler import IDLE
 from kactors.system import System, build
+from kactors.thread import IDLE
 from kactors.workloads import Workload, load_workload
 from protocols.allocation import DRAIN_PAGES
 from protocols.base import Message

@@ -20,7 +20,7 @@ class Actor(ABC):
     """Owns its state alone and meets the others by messages only.
 
     Attributes:
-        role: one of cpu, mm, ptl, khugepaged, allocator, page_cache, host: the word used in the messages' directions.
+        role: one of cpu, mm, ptl, khugepaged, allocator and so on: the word used in the messages' directions.
         hears: message classes that it accepts; anything else is IllegalMessage.
         says: message classes that it may post; anything else is ModelError.
     """

@@ -51,12 +51,14 @@ class Client(Actor):
     Attributes:
         clock_ns: the instant that its current process has reached, at or after the engine's now.
         current: the process that is running.
+        me: its address, under which it says things and is answered.
     """
 
     current: Process
 
     def __init__(self, engine: Engine, name: str) -> None:
         super().__init__(engine, name)
+        self.me: Any = self
         self.clock_ns = 0
         self._outbox: list[Event] = []
 
@@ -70,13 +72,13 @@ class Client(Actor):
 
     def say_at(self, at_ns: int, receiver: Any, message: Message, tag: int = 0) -> None:
         """Post a message that arrives at ``at_ns`` and can still be shifted until then."""
-        event = self.engine.post(at_ns, receiver, self, message, tag)
+        event = self.engine.post(at_ns, receiver, self.me, message, tag)
         if at_ns > self.engine.now_ns:
             self._outbox.append(event)
 
     def note(self, tracepoint: Tracepoint) -> None:
         """Tell observers, at the local clock."""
-        event = self.engine.emit(self.clock_ns, self, tracepoint)
+        event = self.engine.emit(self.clock_ns, self.me, tracepoint)
         if event is not None:
             self._outbox.append(event)
 
@@ -99,6 +101,13 @@ class Client(Actor):
         """Take back something said that has not left."""
         self._outbox.remove(event)
         self.engine.cancel(event)
+
+    def take_back(self) -> None:
+        """Withdraw all that has not left."""
+        for event in self._outbox:
+            if event[0] > self.engine.now_ns:
+                self.engine.cancel(event)
+        self._outbox.clear()
 
     @types.coroutine
     def ask(self, server: Any, message: Message) -> Generator[None, Event, Message]:

@@ -21,7 +21,7 @@ class LockUse(Observer):
 
     def __init__(self) -> None:
         self._held_ns: Counter[Place] = Counter()
-        self._owners: dict[Place, set[tuple[str, int]]] = {}
+        self._owners: dict[Place, set[int]] = {}
         self._since_ns: dict[Place, int] = {}
 
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
@@ -40,12 +40,12 @@ class LockUse(Observer):
             owners = self._owners.setdefault(place, set())
             if not owners:
                 self._since_ns[place] = at_ns
-            owners.add((taken.owner, taken.tag))
+            owners.add(taken.tag)
 
     def _released(self, at_ns: int, _who: str, freed: LockReleased) -> None:
         for place in _places(freed):
             owners = self._owners.get(place, set())
-            owners.discard((freed.owner, freed.tag))
+            owners.discard(freed.tag)
             if not owners and place in self._since_ns:
                 self._held_ns[place] += at_ns - self._since_ns.pop(place)
 

@@ -31,7 +31,8 @@ _NEEDED = {
 class Moment:
     """When a step began and ended (a fault shows no end), in ns since boot; `away`: the thread was off its CPU before.
 
-    A wait for mmap_lock is no absence: it belongs to the step in which it was.
+    A wait for mmap_lock is no absence: it belongs to the step in which it was. Nor is one during which the CPU had
+    other work all the time: the thread had been preempted, and waited for nobody.
     """
 
     begins_ns: int
@@ -61,6 +62,11 @@ class TimedStep:
     step: Step
 
 
+_IDLE_GAP_NS = 500_000
+"""A CPU on which nothing has happened for so long has been idle, where it does not say so itself."""
+_IDLE_TID = 0
+
+
 @dataclass(slots=True)
 class _OpenCall:
     name: str
@@ -82,6 +88,7 @@ class ProcessHistory:
         self._threads = {tid: _Thread(tid, tracing_ns, self) for tid in tids}
         self._on_cpu: dict[int, _Thread | None] = {}
         self._last_ns: dict[int, int] = {}  # CPU -> its last event
+        self._idle_ns: dict[int, int] = {}  # CPU -> when it was last known to be idle
         self.changes: list[TimedStep] = []
         self.failed_calls = 0
         self.bad_lines: list[int] = []
@@ -89,6 +96,8 @@ class ProcessHistory:
     def hear(self, event: PerfEvent) -> None:
         """Takes the next event, of whatever task: it may push one of the threads from its CPU."""
         thread = self._threads.get(event.tid)
+        if event.tid == _IDLE_TID or event.at_ns - self._last_ns.get(event.cpu, event.at_ns) > _IDLE_GAP_NS:
+            self._idle_ns[event.cpu] = event.at_ns
         there = self._on_cpu.get(event.cpu)
         if there is not thread:
             self._on_cpu[event.cpu] = thread
@@ -96,6 +105,8 @@ class ProcessHistory:
                 there.gone(event.at_ns)
             if thread is not None:
                 came_from = thread.cpu
+                if came_from is not None:
+                    thread.is_back(was_idle_ns=self._idle_ns.get(came_from, -1))
                 self._moved(thread, event)
                 if came_from == event.cpu:
                     thread.clock.back(self._last_ns[event.cpu])
@@ -132,6 +143,7 @@ class _Thread:
         self._steps: list[Step | None] = []  # None: a call that is open or was dropped
         self._moments: list[Moment | None] = []
         self._away = False
+        self._gone_ns: int | None = None
         self._call: _OpenCall | None = None
         self._carried_ns = 0
 
@@ -160,8 +172,14 @@ class _Thread:
 
     def gone(self, at_ns: int) -> None:
         """Something else is on its CPU."""
-        self._away |= self._call is None and not self.clock.locking
+        if self._gone_ns is None and self._call is None and not self.clock.locking:
+            self._gone_ns = at_ns
         self.clock.gone(at_ns)
+
+    def is_back(self, *, was_idle_ns: int) -> None:
+        """It runs again; the CPU that it had left was idle at that instant, but not since."""
+        self._away |= self._gone_ns is not None and was_idle_ns >= self._gone_ns
+        self._gone_ns = None
 
     def moments(self) -> tuple[Moment, ...]:
         return tuple(moment for moment in self._moments if moment is not None)

@@ -15,6 +15,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "kernel paths": (
         *(
             "fault_",
+            "charge_",
             "syscall_",
             "find_",
             "vma_",
@@ -35,7 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "memory": ("page_size", "pmd_", "clear_", "copy_", "memory_"),
     "page cache": ("page_cache_", "page_mkwrite_", "page_dirty_", "fault_around_"),
     "TLB and IPIs": ("tlb", "hpte_", "lazy_tlb", "mmu_", "irq_", "ipi_"),
-    "idle and scheduling": ("idle_", "switch_", "wake_", "slice_", "tick_"),
+    "idle and scheduling": ("idle_", "switch_", "wake_", "migration_", "slice_", "tick_"),
     "rwsem": ("rwsem_",),
     "allocator": ("pcp_", "zone_", "tail_page_ns", "page_lines", "lru_", "reclaim_"),
 }

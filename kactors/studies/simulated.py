@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kactors.engine.observer import Hearing, Observer
 from kactors.kernel.lockdep import MMAP_SEM
 from kactors.recordings.times import KHUGEPAGED, Measured, Samples, Tally, Timing
 from protocols.base import Tracepoint
 from protocols.machine import Machine
+from protocols.scheduling import SchedSwitch
 from protocols.tracepoints import (
     CollapseDone,
+    FaultDone,
     FramePutBack,
     FrameTaken,
     IpiSend,
@@ -25,23 +27,28 @@ from protocols.tracepoints import (
     WorkersStarted,
 )
 
+NO_THREAD = -1
+
 
 class SimulatedTimes(Observer):
     """Measures a run from the start of its workers on.
 
     Args:
         machine: as it runs: its cost of tracing is 0 where nothing is traced.
+        comparable: whether the run is still in what a recording is of: durations count as long as it is.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, comparable: Callable[[], bool] = lambda: True) -> None:
         self._machine = machine
+        self._comparable = comparable
         self._samples = Samples()
         self._from_ns: int | None = None
         self._until_ns = 0
-        # By actor, since only the thread that is on it speaks for it.
-        self._faults: dict[str, int] = {}
-        self._locked_faults: dict[str, int] = {}
-        self._writes: dict[str, int] = {}
+        self._running: dict[str, int] = {}
+        # By thread, which may be on another CPU when it goes on.
+        self._faults: dict[int, int] = {}
+        self._locked_faults: dict[int, int] = {}
+        self._writes: dict[int, int] = {}
         self._sent: dict[str, int] = {}
         self._huge_ns: int | None = None
 
@@ -49,6 +56,7 @@ class SimulatedTimes(Observer):
         """Hear the kernel's tracepoints."""
         heard: dict[type[Tracepoint], Hearing] = {
             PageFaultUser: self._fault,
+            FaultDone: self._fault_done,
             MmPageAlloc: self._alloc,
             FrameTaken: self._taken,
             MmPageFree: self._free,
@@ -61,7 +69,8 @@ class SimulatedTimes(Observer):
             SyscallDone: self._call,
             CollapseDone: self._collapse,
         }
-        return {WorkersStarted: self._begin} | {kind: self._measuring(hearing) for kind, hearing in heard.items()}
+        always: dict[type[Tracepoint], Hearing] = {WorkersStarted: self._begin, SchedSwitch: self._switched}
+        return always | {kind: self._measuring(hearing) for kind, hearing in heard.items()}
 
     def measured(self) -> Measured:
         """Return what was heard, up to the last tracepoint."""
@@ -83,25 +92,40 @@ class SimulatedTimes(Observer):
 
         return hear
 
+    def _switched(self, _at_ns: int, who: str, told: SchedSwitch) -> None:
+        self._running[who] = told.thread
+
+    def _thread(self, who: str) -> int:
+        """Return the thread that an actor speaks for."""
+        return self._running.get(who, NO_THREAD)
+
     def _add(self, timing: Timing, ns: int) -> None:
-        self._samples.times[timing].append(ns)
+        if self._comparable():
+            self._samples.times[timing].append(ns)
 
     def _count(self, tally: Tally) -> None:
         self._samples.tallies[tally] += 1
 
     def _fault(self, at_ns: int, who: str, _told: PageFaultUser) -> None:
         self._count(Tally.FAULTS)
-        self._faults[who] = at_ns
-        self._locked_faults.pop(who, None)
+        thread = self._thread(who)
+        self._faults[thread] = at_ns
+        self._locked_faults.pop(thread, None)
+
+    def _fault_done(self, _at_ns: int, who: str, _told: FaultDone) -> None:
+        thread = self._thread(who)
+        self._faults.pop(thread, None)
+        self._locked_faults.pop(thread, None)
 
     def _alloc(self, at_ns: int, who: str, _told: MmPageAlloc) -> None:
         self._count(Tally.ALLOCATIONS)
-        if who in self._faults:
-            self._add(Timing.FAULT_TO_PAGE, at_ns - self._faults.pop(who))
+        began_ns = self._faults.pop(self._thread(who), None)
+        if began_ns is not None:
+            self._add(Timing.FAULT_TO_PAGE, at_ns - began_ns)
 
     def _taken(self, at_ns: int, who: str, told: FrameTaken) -> None:
         self._count(Tally.ALLOCATIONS)
-        self._faults.pop(who, None)
+        self._faults.pop(self._thread(who), None)
         if who == KHUGEPAGED and told.order:
             self._huge_ns = at_ns
 
@@ -110,24 +134,25 @@ class SimulatedTimes(Observer):
 
     def _waited(self, at_ns: int, who: str, told: MmapSemWait) -> None:
         # As the recording's: what comes after the lock is no fault that shows nothing.
-        began_ns = self._faults.pop(who, None)
-        if began_ns is not None and not told.write:
-            self._locked_faults[who] = began_ns
         if who == KHUGEPAGED:
             return
+        thread = self._thread(who)
+        began_ns = self._faults.pop(thread, None)
+        if began_ns is not None and not told.write:
+            self._locked_faults[thread] = began_ns
         self._add(Timing.WRITE_WAIT if told.write else Timing.READ_WAIT, told.wait)
         if told.write:
-            self._writes[who] = at_ns
+            self._writes[thread] = at_ns
 
     def _released(self, at_ns: int, _who: str, told: LockReleased) -> None:
         if told.lock != MMAP_SEM:
             return
         # mmap_lock_released, and a downgrade's event, are written down before the release.
         event_ns = at_ns - self._machine.tracing_ns
-        if told.write and told.owner in self._writes:
-            self._add(Timing.WRITE_HOLD, event_ns - self._writes.pop(told.owner))
-        elif not told.write and told.owner in self._locked_faults:
-            self._add(Timing.FAULT_LOCKED, event_ns - self._locked_faults.pop(told.owner))
+        if told.write and told.tag in self._writes:
+            self._add(Timing.WRITE_HOLD, event_ns - self._writes.pop(told.tag))
+        elif not told.write and told.tag in self._locked_faults:
+            self._add(Timing.FAULT_LOCKED, event_ns - self._locked_faults.pop(told.tag))
 
     def _flush(self, _at_ns: int, who: str, told: TlbFlush) -> None:
         if told.remote:

@@ -169,7 +169,7 @@ def _traced(
     workload = Replay.from_options(scenario.options)
     traced = scenario.model_copy(update={"traced": True, "khugepaged": _khugepaged(scenario, workload.recording)})
     machine = Machine(traced, workload=workload, limits=limits, properties=properties)
-    observer = SimulatedTimes(machine.system.machine)
+    observer = SimulatedTimes(machine.system.machine, lambda: workload.all_busy)
     machine.system.engine.observe(observer)
     return workload.recording, machine, observer
 

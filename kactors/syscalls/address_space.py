@@ -37,7 +37,7 @@ async def mmap(cpu: Cpu, policy: FaultPolicy, request: MmapRegion, *, replace: b
     if replace:
         await _replace(cpu, policy, request.address, request.address + request.length)
     # get_unmapped_area, flags, accounting, a slab object: nobody but the holder of mmap_sem sees anything of it.
-    cpu.work(cpu.machine.map_ns)
+    cpu.work(cpu.jitter(cpu.machine.map_ns))
     mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
     if mapped.address >= 0 and not request.writable:
         _note_protection(cpu, mapped.address, mapped.address + request.length, writable=False)
@@ -48,7 +48,7 @@ async def mmap(cpu: Cpu, policy: FaultPolicy, request: MmapRegion, *, replace: b
 async def _replace(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
     if region.vmas:
-        cpu.work(cpu.machine.detach_ns)
+        cpu.work(cpu.jitter(cpu.machine.detach_ns))
         await _unmap_region(cpu, policy, region.vmas, start, end)
 
 
@@ -70,7 +70,7 @@ async def brk(cpu: Cpu, policy: FaultPolicy, address: int) -> int:
         await _unmap_and_release(cpu, policy, new_end, old_end)
         return moved.brk
     if new_end > old_end:
-        cpu.work(cpu.machine.map_ns)
+        cpu.work(cpu.jitter(cpu.machine.map_ns))
         length = new_end - old_end
         request = MmapRegion(address=old_end, length=length, readable=True, writable=True, kind=VmaKind.ANON)
         mapped: RegionMapped = await cpu.ask_until_served(cpu.directory.mm, request)
@@ -87,8 +87,9 @@ def page_end(cpu: Cpu, address: int) -> int:
 
 async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     """do_munmap and up_write; 4.20 and later go on as a reader once the VMAs are detached."""
+    # What a split takes besides, slab objects and anon_vma_clone, comes before any area is locked or unstable.
+    cpu.work(cpu.jitter(cpu.machine.detach_ns))
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
-    cpu.work(cpu.machine.detach_ns)
     downgraded = policy.munmap_downgrades and bool(region.vmas)
     if downgraded:
         await cpu.downgrade_write()
@@ -100,13 +101,13 @@ async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int
 async def _unmap_region(cpu: Cpu, policy: FaultPolicy, vmas: tuple[VmaSnapshot, ...], start: int, end: int) -> None:
     """unmap_region: take the pages and tables out of what was detached, free them and the VMAs."""
     gather = await unmap_vmas(cpu, policy, vmas, start, end)
-    # anon_vmas are unlinked, areas counted out and freed: all of that after the page tables are cleared.
-    cpu.work(cpu.machine.unmap_ns)
     await detach_tables(cpu, start, end, gather)
     await finish_unmap(cpu, policy, start, end, gather)
     if cpu.engine.listens(RangeUnmapped):
         shift = cpu.machine.page_shift
         cpu.note(RangeUnmapped(first=start >> shift, last=-(-end >> shift)))
+    # remove_vma_list: areas are counted out and freed once nothing of them is left in page tables and TLBs.
+    cpu.work(cpu.jitter(cpu.machine.unmap_ns))
     for vma in vmas:
         cpu.say(cpu.directory.mm, PutVma(vma_id=vma.vma_id))
 

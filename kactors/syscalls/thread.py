@@ -34,7 +34,7 @@ class UserThread:
 
     Args:
         number: the workload's number of the thread; 0 is the one that sets up.
-        cpu: where it runs (threads do not migrate).
+        cpu: where it runs.
         policy: serves its faults; what is under way when another one is set ends under the old one.
         start: starts another thread by number.
     """
@@ -84,7 +84,7 @@ class UserThread:
 
     def wake(self, other: UserThread) -> None:
         """End another thread's ``wait``."""
-        self.cpu.say(other.cpu, FUTEX_WAKE, other.number + 1)
+        self.cpu.say(other.cpu.me, FUTEX_WAKE, other.number + 1)
 
     def record_done(self) -> None:
         """Count one unit of the workload's own result."""

@@ -22,6 +22,7 @@ class Workload(ABC):
         at_once: the workers leave the start barrier at the same instant.
         interchangeable: all workers run one program, so exchanging two of them changes nothing but their numbers. What
             they note, they note under the same names.
+        pinned: each thread is bound to its CPU (sched_setaffinity).
         costs: what it needs of the machine's profile, unless the scenario says otherwise.
     """
 
@@ -29,6 +30,7 @@ class Workload(ABC):
     unit: ClassVar[str] = "records"
     at_once: ClassVar[bool] = False
     interchangeable: ClassVar[bool] = False
+    pinned: ClassVar[bool] = False
     options_type: ClassVar[type[BaseModel] | None] = None
     costs: ClassVar[Mapping[str, int]] = {}
 

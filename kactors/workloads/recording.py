@@ -96,7 +96,11 @@ class _Repetition:
 
 
 class Replay(Workload):
-    """A recording as a workload; its unit is one recorded step (a fault or a call)."""
+    """A recording as a workload; its unit is one recorded step (a fault or a call).
+
+    Attributes:
+        all_busy: no thread that was recorded to the end has run out of steps yet.
+    """
 
     name: ClassVar[str] = "recording"
     unit: ClassVar[str] = "steps"
@@ -108,6 +112,7 @@ class Replay(Workload):
         self._plan = plan(self._threads, recording.areas)
         self._repetitions: list[_Repetition] = []
         self.steps = self.skipped_steps = 0
+        self.all_busy = True
         if not self._threads:
             raise UsageError(f"{recording.source}: process {recording.pid} does nothing that could be replayed")
 
@@ -171,6 +176,12 @@ class Replay(Workload):
                 self.skipped_steps += 1
             repetition.has_done(thread, place)
             before = step
+        self.all_busy &= not self._was_busy_to_the_end(place)
+
+    def _was_busy_to_the_end(self, place: int) -> bool:
+        """Whether the recording ended before the thread did: it shows a step in its last hundredth."""
+        last_ns = max(thread.moments[-1].ends_ns for thread in self._threads)
+        return last_ns - self._threads[place].moments[-1].ends_ns <= self.recording.span_ns // 100
 
     def notes(self) -> list[str]:
         """Tell what of the file was not used."""

@@ -22,9 +22,10 @@ class AddressSpace:
         self.mm = Mm(self.engine, machine, bounds, lambda at, pfn: Ptl(self.engine, machine, at, pfn), allocator)
         self.cpus = [Probe(self.engine, number) for number in range(4)]
 
-    def say(self, *messages, cpu=0, tag=1, run=True):
-        """Say the messages one after the other; return what the probe heard since."""
+    def say(self, *messages, cpu=0, tag=None, run=True):
+        """Say the messages one after the other; return what the probe heard since. Each probe is a thread's."""
         probe = self.cpus[cpu]
+        tag = cpu + 1 if tag is None else tag
         before = len(probe.heard)
         for message in messages:
             probe.say(self.engine.now_ns, self.mm, message, tag)
@@ -37,4 +38,4 @@ class AddressSpace:
         run_inline(self.engine)
 
     def holder(self, cpu):
-        return self.mm.holder(self.cpus[cpu], 1)
+        return self.mm.holder(self.cpus[cpu], cpu + 1)

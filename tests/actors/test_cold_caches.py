@@ -32,7 +32,7 @@ def test_where_it_is_no_matter_nothing_is_charged():
     assert max(took) - min(took) < 1_000
 
 
-def test_tracepoints_are_slower_too():
+def test_tracepoints_are_not_slower():
     async def work(thread):
         for ns in (1, 10, 31_000):
             await thread.compute(ns)
@@ -41,4 +41,4 @@ def test_tracepoints_are_slower_too():
     heard = Heard(SyscallDone)
     played(work, cpus=1, observers=[heard], costs=COSTS | {"tracing_ns": 100_000, "map_ns": 0}, traced=True)
     _, warm, cold = (call.duration for call in heard.of(SyscallDone))
-    assert cold - warm == pytest.approx(5 * 50_000, abs=1_000)
+    assert cold - warm < 1_000

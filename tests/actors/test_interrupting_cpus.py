@@ -300,7 +300,7 @@ def test_a_cpu_that_left_mm_cpumask_joins_again_with_an_empty_tlb():
 
 
 @pytest.mark.parametrize("targets", [1, 3])
-def test_the_sender_pays_one_exit_for_all_that_it_interrupts_and_they_hear_of_it_after_that(targets):
+def test_the_sender_pays_one_exit_for_all_that_it_interrupts_while_they_hear_of_it(targets):
     exit_ns, took, arrived = 7_000, [], []
     for ns in (0, exit_ns):
         sent, served = Heard(IpiDone), Heard(IpiServed)
@@ -310,9 +310,9 @@ def test_the_sender_pays_one_exit_for_all_that_it_interrupts_and_they_hear_of_it
         took.append((sent.of(IpiDone)[0].wait, spent(machine, 0, Spent.USER) + spent(machine, 0, Spent.SYSCALL)))
         arrived.append([told.arrived_at for told in served.of(IpiServed)])
         assert_settled(machine)
-    assert took[1][0] - took[0][0] == exit_ns
+    assert took[0][0] < took[1][0] < took[0][0] + exit_ns, "the exit hides the wait for the acks"
     assert took[1][1] - took[0][1] == exit_ns, "the sender computes meanwhile, and does not wait"
-    assert [late - soon for soon, late in zip(*arrived, strict=True)] == [exit_ns] * targets
+    assert arrived[1] == arrived[0]
 
 
 def test_a_flush_with_nobody_to_interrupt_costs_no_exit():

@@ -12,7 +12,7 @@ from tests.actors.scenes import BASE, PAGE, PMD, Delivered, Heard, played, scene
 
 MS = 1_000_000
 POLICIES = ("classic", "spf-v9", "per-vma")
-COLLAPSE_NS = range(-1_000, 4_000, 100)
+COLLAPSE_NS = range(-2_000, 4_000, 100)
 """From before the scan to after the isolation; the copy takes much longer."""
 COLLAPSED = ("table", "none", "huge")
 

@@ -156,7 +156,7 @@ def test_a_look_up_during_a_tree_change_waits_for_its_end():
     """mm_rb_lock: SPF's get_vma takes it for reading, the change holds it for writing."""
     space = AddressSpace()
     space.say(MAP, run=False)
-    space.cpus[1].say(5, space.mm, GetVma(address=BASE))
+    space.cpus[1].say(5, space.mm, GetVma(address=BASE), 2)
     space.engine.limits = type(space.engine.limits)(events=2)
     space.run()
     assert "mm_rb_lock" in space.holder(1).resource

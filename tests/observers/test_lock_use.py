@@ -3,7 +3,16 @@ from protocols.tracepoints import LockAcquired, LockReleased
 
 
 def told(use, at_ns, kind, owner, *, lock="mmap_sem", place=0, write=False):
-    use.tracepoints()[kind](at_ns, "mm", kind(lock=lock, place=place, write=write, owner=owner, tag=1))
+    tag = 1 + int(owner.removeprefix("cpu"))
+    use.tracepoints()[kind](at_ns, "mm", kind(lock=lock, place=place, write=write, owner=owner, tag=tag))
+
+
+def test_an_owner_may_have_moved_to_another_cpu():
+    use = LockUse()
+    taken = LockAcquired(lock="mmap_sem", place=0, write=False, owner="cpu0", tag=1)
+    use.tracepoints()[LockAcquired](10, "mm", taken)
+    use.tracepoints()[LockReleased](30, "mm", LockReleased(**taken.model_dump() | {"owner": "cpu1"}))
+    assert use.held_ns(50) == {("mmap_sem", 0): 20}
 
 
 def test_readers_hold_a_lock_together_and_a_writer_alone():

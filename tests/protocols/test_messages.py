@@ -13,7 +13,7 @@ from protocols.page_table import PtesZapped
 from protocols.roles import CONVERSATIONS, heard_by, messages, said_by
 
 MESSAGES = messages()
-ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "page_cache", "pipe", "barrier", "host")
+ROLES = ("cpu", "mm", "ptl", "khugepaged", "allocator", "page_cache", "pipe", "barrier", "sched_domain", "host")
 
 
 class Mutable:

@@ -14,11 +14,14 @@ from kactors.kernel.rwsem import NEVER, Action, Rules, Rwsem, Verdict
 from protocols.base import Message
 from protocols.machine import Machine
 from protocols.mmap_sem import (
+    GIVE_UP_ON_READERS,
     MMAP_SEM_ACQUIRED,
+    RSPIN_OVER,
     SPINNING_TOO_LONG,
     DowngradeWrite,
     DownRead,
     DownWrite,
+    GiveUpOnReaders,
     MmapSemReleased,
     MmapSeq,
     OwnerRuns,
@@ -53,6 +56,9 @@ class MmapSem(Part):
     def __init__(self, mm: Host, idles: Callable[[int], bool]) -> None:
         super().__init__(mm)
         machine = mm.machine
+        # Where threads move, whoever releases the lock finds a CPU for each that he wakes.
+        self._places = machine.wake_placement == "idle"
+        self._clients: dict[int, Any] = {}
         rules = Rules(
             spins=machine.rwsem_spins,
             handoff_ns=machine.rwsem_handoff_ns,
@@ -73,6 +79,7 @@ class MmapSem(Part):
             RetryWrite: self._retry_write,
             StopSpinning: self._stop_spinning,
             SpinningTooLong: self._spinning_too_long,
+            GiveUpOnReaders: self._give_up_on_readers,
             UpRead: self._up_read,
             UpWrite: self._up_write,
             DowngradeWrite: self._downgrade,
@@ -83,10 +90,9 @@ class MmapSem(Part):
 
     def holder(self, who: Who) -> Holder | None:
         """Name the owners of the lock when ``who`` waits for it."""
-        if not self._rwsem.waits(who):
+        if not self._rwsem.waits(who[1]):
             return None
-        owners: list[Any] = self._rwsem.owners()
-        names = tuple(client.node(tag) for client, tag in owners) or ("mm",)
+        names = tuple(self._clients[tag].node(tag) for tag in self._rwsem.owners()) or ("mm",)
         mode = "write" if self._rwsem.writer is not None else "read"
         return Holder(f"mmap_sem (held for {mode})", names, self._rwsem.since_ns, "has not released it")
 
@@ -116,19 +122,22 @@ class MmapSem(Part):
 
     def _down_read(self, _: DownRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._answer(done_ns, client, tag, self._rwsem.down_read((client, tag), done_ns), write=False)
+        self._clients[tag] = client
+        self._answer(done_ns, client, tag, self._rwsem.down_read(tag, done_ns), write=False)
 
     def _down_write(self, _: DownWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
-        self._answer(done_ns, client, tag, self._rwsem.down_write((client, tag), done_ns), write=True)
+        self._clients[tag] = client
+        self._answer(done_ns, client, tag, self._rwsem.down_write(tag, done_ns), write=True)
         self._arm()
 
     def _retry_write(self, _: RetryWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
+        self._clients[tag] = client
         self._answer(done_ns, client, tag, self._rwsem.retry_write(done_ns), write=True)
 
     def _stop_spinning(self, _: StopSpinning, client: Any, tag: int) -> None:
-        verdict = self._rwsem.stop_spinning((client, tag), self.now_ns)
+        verdict = self._rwsem.stop_spinning(tag, self.now_ns)
         if verdict is not None:
             self._answer(self.now_ns, client, tag, verdict, write=True)
 
@@ -142,17 +151,31 @@ class MmapSem(Part):
     def _spinning_too_long(self, _: SpinningTooLong, client: Any, tag: int) -> None:
         del client, tag
         if self._rwsem.deadline_ns == self.now_ns:
+            first = self._rwsem.spinners[0]
+            spinner = self._clients[first]
+            if spinner.cpu_id < 0:  # khugepaged, whose CPU is nobody else's
+                self._give_up_on_readers(GIVE_UP_ON_READERS, spinner, first)
+            else:
+                self.mm.reply(self.now_ns, spinner, first, RSPIN_OVER)
+
+    def _give_up_on_readers(self, _: GiveUpOnReaders, client: Any, tag: int) -> None:
+        """Unless the spinner has the lock by now, or spins on a writer."""
+        del client
+        if tag in self._rwsem.spinners and NEVER != self._rwsem.deadline_ns <= self.now_ns:
             self._carry_out(self.now_ns, None, self._rwsem.give_up_on_readers(self.now_ns))
 
     def _up_read(self, _: UpRead, client: Any, tag: int) -> None:
         done_ns = self._line.write(self.now_ns, client.cpu_id)
         owns = self._ends(client, tag, write=False)
-        self._release(done_ns, client, tag, self._rwsem.up_read((client, tag), done_ns) if owns else [])
+        if owns:
+            del self._clients[tag]
+        self._release(done_ns, client, tag, self._rwsem.up_read(tag, done_ns) if owns else [])
 
     def _up_write(self, _: UpWrite, client: Any, tag: int) -> None:
         done_ns = self._line.write(self._count_seq(self.now_ns, client.cpu_id, ends=True), client.cpu_id)
         actions: list[Action] = []
         if self._ends(client, tag, write=True):
+            del self._clients[tag]
             self._end_hold(done_ns)
             actions = self._rwsem.up_write(done_ns, spinner_first=self._spinner_wins())
         self._release(done_ns, client, tag, actions)
@@ -187,7 +210,8 @@ class MmapSem(Part):
         """Tell of a release; False: the client does not own the lock, and nothing happens to it."""
         if self.mm.engine.listens(LockReleased):
             tell_released(self.mm.engine, self.mm, MMAP_SEM, (client, tag), place=self.mm.number, write=write)
-        return (client, tag) == self._rwsem.writer if write else (client, tag) in self._rwsem.readers
+        # A thread that has moved while it waited is the same owner.
+        return tag == self._rwsem.writer if write else tag in self._rwsem.readers
 
     def _tell_acquired(self, client: Any, tag: int, *, write: bool) -> None:
         tell_acquired(self.mm.engine, self.mm, MMAP_SEM, (client, tag), place=self.mm.number, write=write)
@@ -202,31 +226,35 @@ class MmapSem(Part):
             self.mm.reply(at_ns, client, tag, ANSWERS[verdict])
 
     def _release(self, at_ns: int, client: Any, tag: int, actions: list[Action]) -> None:
-        woken, ipis = self._carry_out(at_ns, client, actions)
+        released = self._carry_out(at_ns, client, actions)
         self._arm()
-        self.mm.reply(at_ns, client, tag, MmapSemReleased(woken=woken, ipis=ipis))
+        self.mm.reply(at_ns, client, tag, released)
 
-    def _carry_out(self, at_ns: int, waker: Any, actions: Iterable[Action]) -> tuple[int, int]:
+    def _carry_out(self, at_ns: int, waker: Any, actions: Iterable[Action]) -> MmapSemReleased:
         """Tell everybody what became of him; a spinner first fetches the line.
 
-        Return how many were woken, and for how many of them the waker must interrupt an idle CPU.
+        Return how many were woken, for how many of them the waker must interrupt an idle CPU, and whom he has to wake.
         """
         woken = ipis = 0
-        for who, verdict in actions:
-            client, tag = who
+        to_wake: list[int] = []
+        for tag, verdict in actions:
+            client = self._clients[tag]
             when_ns = at_ns
             if verdict is not Verdict.WAKE_RETRY and verdict is not Verdict.SLEEP:
                 # A spinner gets it as a writer, a sleeper as a reader.
                 self._tell_acquired(client, tag, write=verdict is Verdict.ACQUIRED)
             if verdict is Verdict.ACQUIRED:
                 when_ns = self._count_seq(self._line.write(at_ns, client.cpu_id), client.cpu_id, ends=False)
+            elif verdict in WAKE_UPS and self._places and client.cpu_id >= 0:
+                to_wake.append(tag)
+                continue
             elif verdict in WAKE_UPS:
                 # try_to_wake_up runs on the releasing CPU, one sleeper after the other.
                 woken += 1
                 ipis += client is not waker and self._idles(client.cpu_id)
                 when_ns = at_ns + wake_cost_ns(self.machine, woken, ipis)
             self.mm.reply(when_ns, client, tag, ANSWERS[verdict])
-        return woken, ipis
+        return MmapSemReleased(woken=woken, ipis=ipis, to_wake=tuple(to_wake))
 
 
 def wake_cost_ns(machine: Machine, woken: int, ipis: int) -> int:

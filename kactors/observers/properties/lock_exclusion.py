@@ -12,6 +12,7 @@ from protocols.tracepoints import LockAcquired, LockNeeded, LockReleased
 
 Lock: TypeAlias = tuple[str, int]
 Owner: TypeAlias = tuple[str, int]
+"""Where a thread was when it took the lock, and its tag: it may be on another CPU when it releases it."""
 
 
 class LockExclusion(Property):
@@ -47,11 +48,12 @@ class LockExclusion(Property):
         )
 
     def _released(self, at_ns: int, _who: str, released: LockReleased) -> Finding:
-        lock, owner = (released.lock, released.place), (released.owner, released.tag)
-        if released.write and self._writers.get(lock) == owner:
+        lock = (released.lock, released.place)
+        owner = self._owner(lock, released.tag, write=released.write)
+        if owner is not None and released.write:
             del self._writers[lock]
             return None
-        if not released.write and owner in self._readers.get(lock, ()):
+        if owner is not None:
             self._readers[lock].remove(owner)
             if not self._readers[lock]:
                 del self._readers[lock]
@@ -62,13 +64,21 @@ class LockExclusion(Property):
         )
 
     def _needed(self, at_ns: int, _who: str, needed: LockNeeded) -> Finding:
-        lock, owner = (needed.lock, needed.place), (needed.owner, needed.tag)
-        if self._writers.get(lock) == owner or (not needed.write and owner in self._readers.get(lock, ())):
+        lock, tag = (needed.lock, needed.place), needed.tag
+        writes = self._owner(lock, tag, write=True) is not None
+        if writes or (not needed.write and self._owner(lock, tag, write=False) is not None):
             return None
         mode = _mode(lock, write=needed.write)
         return self.violated(
             f"{needed.owner} {needed.act} at {at_ns} ns without holding {_name(lock)}{mode}: {self._holders(lock)}"
         )
+
+    def _owner(self, lock: Lock, tag: int, *, write: bool) -> Owner | None:
+        """Return the thread with this tag as an owner of the lock; None: it is none."""
+        owners = [self._writers[lock]] if write and lock in self._writers else []
+        if not write:
+            owners = self._readers.get(lock, [])
+        return next((owner for owner in owners if owner[1] == tag), None)
 
     def _holders(self, lock: Lock) -> str:
         """Say in words who holds the lock."""

@@ -41,6 +41,7 @@ class WillItScale(Configured[TaskOptions]):
 
     options_type: ClassVar[type[TaskOptions]] = TaskOptions
     unit: ClassVar[str] = "iterations"
+    pinned: ClassVar[bool] = True
 
     @classmethod
     def endless(cls, options: Mapping[str, Any]) -> bool:

@@ -137,7 +137,7 @@ class Saying:
 
 
 def told(kind, *, write, owner="cpu0", lock="mmap_sem", place=0):
-    return kind(lock=lock, place=place, write=write, owner=owner, tag=1)
+    return kind(lock=lock, place=place, write=write, owner=owner, tag=1 + int(owner.removeprefix("cpu")))
 
 
 @pytest.mark.parametrize(
