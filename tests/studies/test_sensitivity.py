@@ -199,3 +199,13 @@ def test_each_figure_is_written_in_its_unit(answer, unit, value, text):
     about = Interval(mean=value, low=0.9 * value, high=1.1 * value, confidence=0.95, n=3)
     figure = answer.figures[0].model_copy(update={"unit": unit, "published": value, "simulated": about})
     assert text in sensitivity_text(answer.model_copy(update={"figures": (figure,)}))
+
+
+@pytest.mark.parametrize("name", ["ivb-ep-40", "ivb-ex-120"])
+def test_what_goes_in_rounds_in_step_is_measured_over_whole_rounds(name):
+    """A time in which one policy's threads have dropped their pages, and the other's not, tells nothing of the gain."""
+    for target in targets_of(name):
+        for load in target.loads:
+            assert dict(load.options)["rounds"] >= 1
+            assert load.until_ns is None
+            assert load.how.startswith("3 seeds, rounds: ")
