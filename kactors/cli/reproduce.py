@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @main.command()
-@click.argument("what", metavar="spf-v9", type=click.Choice(["spf-v9"]))
+@click.argument("what", metavar="SERIES", type=click.Choice(["spf-v9"]))
 @study_options(precision="2%", events_max=6_000_000)
 def reproduce(what: str, effort: Effort, as_json: bool) -> int:
     """Measure what the review mail's two tables tell, and print both side by side with the error of each figure."""
