@@ -46,6 +46,7 @@ class MultiFault(Configured[MultiFaultOptions]):
     options_type = MultiFaultOptions
     name: ClassVar[str] = "multi-fault"
     unit: ClassVar[str] = "faults"
+    pinned: ClassVar[bool] = True
 
     def __init__(self, options: MultiFaultOptions) -> None:
         super().__init__(options)

@@ -118,6 +118,11 @@ def test_threads_of_the_older_multi_fault_begin_anywhere_in_their_round():
     assert any(one != other for one, other in faults)
 
 
+def test_multi_fault_binds_its_threads_as_the_program_does():
+    assert MultiFault.pinned
+    assert not Pft.pinned
+
+
 def test_multi_fault_touches_no_more_than_it_has():
     _, result, _ = ran("multi-fault", t=1, mmap_length=2 * PAGE, fault_length=5 * PAGE, rounds=1)
     assert result.throughput.records == 2
