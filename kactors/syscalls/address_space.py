@@ -87,9 +87,12 @@ def page_end(cpu: Cpu, address: int) -> int:
 
 async def _unmap_and_release(cpu: Cpu, policy: FaultPolicy, start: int, end: int) -> None:
     """do_munmap and up_write; 4.20 and later go on as a reader once the VMAs are detached."""
-    # What a split takes besides, slab objects and anon_vma_clone, comes before any area is locked or unstable.
-    cpu.work(cpu.jitter(cpu.machine.detach_ns))
+    # Of two splits and the way out of the tree only what the first split begins with, a slab object and its
+    # anon_vma_clone, comes before an area is locked or unstable.
+    early_ns = cpu.machine.detach_ns // 4
+    cpu.work(cpu.jitter(early_ns))
     region: RegionVmas = await cpu.ask_until_served(cpu.directory.mm, DetachRegion(start=start, end=end))
+    cpu.work(cpu.jitter(cpu.machine.detach_ns - early_ns))
     downgraded = policy.munmap_downgrades and bool(region.vmas)
     if downgraded:
         await cpu.downgrade_write()

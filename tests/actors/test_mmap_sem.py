@@ -5,10 +5,10 @@ import pytest
 from kactors.kernel.accounting import Spent
 from kactors.kernel.rwsem import SPIN_NS_PER_READER
 from protocols.mmap_sem import SpinningTooLong
-from protocols.tracepoints import FaultDone, MmapSemHold, MmapSemWait, PagesUnmapped, SyscallDone
+from protocols.tracepoints import FaultDone, MmapSemHold, MmapSemWait, PagesUnmapped, SpfAbort, SyscallDone
 from tests.accounting import assert_settled
 from tests.actors.programs import with_history
-from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, spent
+from tests.actors.scenes import BASE, PAGE, Delivered, Heard, played, spent, wait_until
 
 MS = 1_000_000
 
@@ -158,3 +158,26 @@ def test_mmap_works_under_the_write_lock_but_locks_areas_only_for_the_change_of_
     assert (done.duration > MS // 3) == (path == "classic")
     assert held("per-vma", {cost: MS}, enlarge)[0] > MS
     assert_settled(machine)
+
+
+def test_an_area_is_unstable_from_a_quarter_of_munmaps_own_work_on():
+    """What the first of two splits begins with comes before; a fault that looks the area up after that meets it."""
+    aborts = Heard(SpfAbort)
+
+    def beside(after_ns):
+        async def work(thread):
+            await wait_until(thread, after_ns)
+            await thread.touch(BASE)
+
+        return work
+
+    async def unmap_in_the_middle(thread):
+        await wait_until(thread, 2 * MS)
+        await thread.munmap(BASE + 4 * PAGE, PAGE)
+
+    costs = {"detach_ns": 4 * MS, "clear_page_ns": MS // 2, "jitter_percent": 0}
+    for after_ms, changed in ((1.2, False), (2.8, True), (3.5, False)):
+        bodies = (unmap_in_the_middle, beside(after_ms * MS))
+        played(*bodies, set_up=with_history, policy="spf-v9", costs=costs, observers=[aborts])
+        assert [abort.reason for abort in aborts.of(SpfAbort)] == ["spf_vma_changed"] * changed
+        aborts.all.clear()
