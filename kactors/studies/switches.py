@@ -9,7 +9,7 @@ from typing import Final
 from kactors.policies.ablation import WITHOUT
 from protocols.scenario import OptionValue, Scenario
 
-FOREVER_NS: Final = 10**15
+FOREVER_NS: Final = 10**9
 """A time slice that never ends."""
 
 

@@ -25,7 +25,7 @@ MEDIAN = Target("a median", 100.0, "here", PLAIN, unit="ns", timing=Timing.MMAP)
 def done():
     words = []
     measured = Load("zen4-vm-2", "ebizzy", "spf-v9", (("t", 2),))
-    asked = [(load, costs) for load in (PLAIN, PAIRED, measured) for costs in ((), (("fault_entry_ns", 400),))]
+    asked = [(load, costs) for load in (PLAIN, PAIRED, measured) for costs in ((), (("fault_entry_ns", 4_000),))]
     return carry_out([*asked, *asked], small_effort(words.append, events_max=40_000, relative=0.5)), measured, words
 
 
@@ -45,7 +45,7 @@ def test_runs_of_several_seeds_are_as_long_as_they_are_told_to_be(done):
 
 def test_values_that_are_replaced_change_the_figure(done):
     found, measured, _ = done
-    slow = (("fault_entry_ns", 400),)
+    slow = (("fault_entry_ns", 4_000),)
     assert found[PLAIN, slow].rates < found[PLAIN, ()].rates
     target = Target("a rate", 1e5, "here", measured)
     assert change(target, [found[measured, slow]], [found[measured, ()]]).mean != 1
