@@ -104,7 +104,7 @@ def test_what_cannot_be_injected_is_told_in_a_line(machine, kind, what, says):
 
 
 async def test_a_finding_is_raised_once_where_it_happens(machine):
-    m = machine(**DEADLOCK, seed=0)
+    m = machine(**DEADLOCK, seed=4)
     with pytest.raises(FindingFailure, match="deadlock") as caught:
         await m.run()
     assert caught.value.stop.cycle
