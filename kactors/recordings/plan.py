@@ -8,8 +8,8 @@ A step comes after those steps of other threads that it depends on:
 
 - what made the mapping that it refers to, and what last changed it there (munmap, mprotect, madvise);
 - if it changes something itself, what was done there since the last change;
-- where its thread had been off its CPU for anything but mmap_lock (`Moment.away`), or begins: the last step of any
-  other thread before. Why a thread was away, the recording does not tell. Whoever woke it did so before it was back.
+- where its thread had been off its CPU for anything but mmap_lock or a timer (`Moment`), or begins: the last step of
+  any other thread before. Why a thread was away, the recording does not tell. Whoever woke it did so before it was back.
 
 All of it points back in recorded time, so no two threads wait for each other.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kactors.recordings.areas import RecordedArea
 from kactors.recordings.ranges import page_range
@@ -45,12 +45,14 @@ class PlannedStep:
     """A step and what must be done before it.
 
     `pieces` are the parts of mappings that it refers to, or replaces; `makes` is the mapping that it makes, as a whole.
+    `slept_ns`: how long its thread sleeps before it, until a timer wakes it.
     """
 
     step: Step
     pieces: tuple[Piece, ...]
     makes: Piece | None
     after: tuple[Done, ...]
+    slept_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -111,12 +113,12 @@ class _Planner:
         for segment in touched:
             for other, count in _needs(segment, step):
                 after[other] = max(after.get(other, 0), count)
-        if moment.away or not number:
+        if (moment.away and not moment.slept_ns) or not number:
             last = self._last_before(moment.begins_ns, place)
             after[last[0]] = max(after.get(last[0], 0), last[1])
         after.pop(place, None)
         after.pop(NOBODY, None)
-        return PlannedStep(step, _pieces(touched), makes, tuple(sorted(after.items())))
+        return PlannedStep(step, _pieces(touched), makes, tuple(sorted(after.items())), moment.slept_ns)
 
     def _apply(self, step: Step, me: Done) -> tuple[list[_Segment], Piece | None]:
         """Do what the step does to the address space; return the parts as they were, and the mapping that it makes."""
@@ -159,7 +161,7 @@ class _Planner:
         known = self._known[place]
         after = tuple((other, count) for other, count in planned.after if known.get(other, 0) < count)
         known.update(after)
-        return PlannedStep(planned.step, planned.pieces, planned.makes, after)
+        return replace(planned, after=after)
 
 
 def _pieces(segments: Iterable[_Segment]) -> tuple[Piece, ...]:

@@ -31,6 +31,9 @@ _NEEDED = {
 class Moment:
     """When a step began and ended (a fault shows no end), in ns since boot; `away`: the thread was off its CPU before.
 
+    `slept_ns`: for so long, if it was a timer that woke it: just before it came back no other thread of its process, which
+    might have done so, was seen on a CPU.
+
     A wait for mmap_lock is no absence: it belongs to the step in which it was. Nor is one during which the CPU had
     other work all the time: the thread had been preempted, and waited for nobody.
     """
@@ -38,6 +41,7 @@ class Moment:
     begins_ns: int
     ends_ns: int
     away: bool
+    slept_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class TimedStep:
 _IDLE_GAP_NS = 500_000
 """A CPU on which nothing has happened for so long has been idle, where it does not say so itself."""
 _IDLE_TID = 0
+_WAKER_SEEN_NS = 200_000
+"""Who wakes a thread runs within so long before it is back."""
 
 
 @dataclass(slots=True)
@@ -74,6 +80,7 @@ class _OpenCall:
     user_ns: int
     at_ns: int
     away: bool
+    slept_ns: int
     slot: int
 
 
@@ -89,6 +96,7 @@ class ProcessHistory:
         self._on_cpu: dict[int, _Thread | None] = {}
         self._last_ns: dict[int, int] = {}  # CPU -> its last event
         self._idle_ns: dict[int, int] = {}  # CPU -> when it was last known to be idle
+        self._last_of: dict[int, int] = {}  # thread -> its last event
         self.changes: list[TimedStep] = []
         self.failed_calls = 0
         self.bad_lines: list[int] = []
@@ -106,13 +114,19 @@ class ProcessHistory:
             if thread is not None:
                 came_from = thread.cpu
                 if came_from is not None:
-                    thread.is_back(was_idle_ns=self._idle_ns.get(came_from, -1))
+                    thread.is_back(event.at_ns, self._idle_ns.get(came_from, -1), alone=self._alone(event))
                 self._moved(thread, event)
                 if came_from == event.cpu:
                     thread.clock.back(self._last_ns[event.cpu])
         if thread is not None:
             thread.hear(event)
+            self._last_of[event.tid] = event.at_ns
         self._last_ns[event.cpu] = event.at_ns
+
+    def _alone(self, event: PerfEvent) -> bool:
+        """Whether no other thread of the process has been seen lately."""
+        since_ns = event.at_ns - _WAKER_SEEN_NS
+        return all(last_ns < since_ns for tid, last_ns in self._last_of.items() if tid != event.tid)
 
     def _moved(self, thread: _Thread, event: PerfEvent) -> None:
         old = thread.cpu
@@ -144,6 +158,7 @@ class _Thread:
         self._moments: list[Moment | None] = []
         self._away = False
         self._gone_ns: int | None = None
+        self._slept_ns = 0
         self._call: _OpenCall | None = None
         self._carried_ns = 0
 
@@ -176,9 +191,11 @@ class _Thread:
             self._gone_ns = at_ns
         self.clock.gone(at_ns)
 
-    def is_back(self, *, was_idle_ns: int) -> None:
-        """It runs again; the CPU that it had left was idle at that instant, but not since."""
-        self._away |= self._gone_ns is not None and was_idle_ns >= self._gone_ns
+    def is_back(self, at_ns: int, was_idle_ns: int, *, alone: bool) -> None:
+        """It runs again; the CPU that it had left was idle at ``was_idle_ns``, but not since."""
+        if self._gone_ns is not None and was_idle_ns >= self._gone_ns:
+            self._away = True
+            self._slept_ns += at_ns - self._gone_ns if alone else 0
         self._gone_ns = None
 
     def moments(self) -> tuple[Moment, ...]:
@@ -199,7 +216,7 @@ class _Thread:
         user_ns = self._user_ns(event.at_ns) if self._call is None else 0
         step = Fault(user_ns, fields.address, fields.write, fields.instruction)
         self._steps.append(step)
-        self._moments.append(Moment(event.at_ns, event.at_ns, self._taken_away()))
+        self._moments.append(Moment(event.at_ns, event.at_ns, *self._taken_away()))
         self._history.changes.append(TimedStep(event.at_ns, step))
         self.clock.step_ended(event.at_ns, fault=True)
 
@@ -216,7 +233,7 @@ class _Thread:
             self._abandon()
             self.clock.step_ended(event.at_ns)  # when the lost exit was is not known
         user_ns = self._user_ns(event.at_ns)
-        self._call = _OpenCall(name, fields, user_ns, event.at_ns, self._taken_away(), len(self._steps))
+        self._call = _OpenCall(name, fields, user_ns, event.at_ns, *self._taken_away(), len(self._steps))
         self._steps.append(None)
         self._moments.append(None)
 
@@ -254,16 +271,18 @@ class _Thread:
 
     def _keep(self, call: _OpenCall, step: Step, effect_ns: int, ends_ns: int) -> None:
         self._steps[call.slot] = step
-        self._moments[call.slot] = Moment(call.at_ns, ends_ns, call.away)
+        self._moments[call.slot] = Moment(call.at_ns, ends_ns, call.away, call.slept_ns)
         self._history.changes.append(TimedStep(effect_ns, step))
 
     def _carry(self, call: _OpenCall) -> None:
         """The call is no step: what was before it is before the next one."""
         self._carried_ns += call.user_ns
         self._away |= call.away
+        self._slept_ns += call.slept_ns
 
-    def _taken_away(self) -> bool:
-        away, self._away = self._away, False
+    def _taken_away(self) -> tuple[bool, int]:
+        away, self._away = (self._away, self._slept_ns), False
+        self._slept_ns = 0
         return away
 
     def _user_ns(self, at_ns: int) -> int:

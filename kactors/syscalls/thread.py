@@ -82,6 +82,14 @@ class UserThread:
         await cpu.sync()
         await cpu.sleep()
 
+    async def sleep(self, ns: int) -> None:
+        """Sleep off the CPU for ``ns``: a timer wakes it. No system call is paid for."""
+        cpu = self.cpu
+        cpu.current.request = "a timer"
+        await cpu.sync()
+        cpu.engine.post(cpu.clock_ns + ns, cpu.me, cpu.me, FUTEX_WAKE, self.number + 1)
+        await cpu.sleep()
+
     def wake(self, other: UserThread) -> None:
         """End another thread's ``wait``."""
         self.cpu.say(other.cpu.me, FUTEX_WAKE, other.number + 1)

@@ -168,6 +168,8 @@ class Replay(Workload):
         for planned in self._plan[place]:
             step = planned.step
             await thread.compute(max(step.user_ns - _kernel_ns(before, step, thread.cpu.machine), 0))
+            if planned.slept_ns:
+                await thread.sleep(planned.slept_ns)
             await repetition.until(thread, planned.after)
             self.steps += 1
             if await _do(thread, planned, repetition):
