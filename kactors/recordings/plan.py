@@ -8,8 +8,9 @@ A step comes after those steps of other threads that it depends on:
 
 - what made the mapping that it refers to, and what last changed it there (munmap, mprotect, madvise);
 - if it changes something itself, what was done there since the last change;
-- where its thread had been off its CPU for anything but mmap_lock or a timer (`Moment`), or begins: the last step of
-  any other thread before. Why a thread was away, the recording does not tell. Whoever woke it did so before it was back.
+- where its thread had been off its CPU for anything but mmap_lock or a timer (`Moment`), or begins: the last step
+  of any other thread before. Why a thread was away, the recording does not tell. Whoever woke it did so before it
+  was back.
 
 All of it points back in recorded time, so no two threads wait for each other.
 """

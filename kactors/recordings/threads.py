@@ -31,8 +31,8 @@ _NEEDED = {
 class Moment:
     """When a step began and ended (a fault shows no end), in ns since boot; `away`: the thread was off its CPU before.
 
-    `slept_ns`: for so long, if it was a timer that woke it: just before it came back no other thread of its process, which
-    might have done so, was seen on a CPU.
+    `slept_ns`: for so long, if it was a timer that woke it: just before it came back no other thread of its process,
+    which might have done so, was seen on a CPU.
 
     A wait for mmap_lock is no absence: it belongs to the step in which it was. Nor is one during which the CPU had
     other work all the time: the thread had been preempted, and waited for nobody.
