@@ -227,12 +227,12 @@ def test_each_scope_bounds_its_own_number(scope, addresses, spread, peak):
 
 def test_a_bound_of_the_machine_counts_at_one_line_and_a_cpus_at_none():
     async def writes(thread):
-        for page in range(8):
-            await thread.touch(BASE + PAGE * (8 * (thread.number % 2) + page))
+        for page in range(64):
+            await thread.touch(BASE + PAGE * (64 * (thread.number % 2) + page))
 
     async def wide(thread):
-        await thread.mmap(32 * PAGE, address=BASE)
-        await thread.touch(BASE + 31 * PAGE)
+        await thread.mmap(256 * PAGE, address=BASE)
+        await thread.touch(BASE + 255 * PAGE)
 
     def ends_ns(scope):
         bounds = Bounds(spf_inflight_max=16, spf_inflight_scope=scope)
