@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import Directory
+from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.switch_mm import MmSwitcher
 from kactors.thread import IDLE, Thread
 from protocols.base import Message
@@ -38,12 +39,14 @@ class RunQueue(MmSwitcher):
     """A CPU with threads. Where the scenario lets them move, it tells the sched domain of all that run here.
 
     Attributes:
+        interrupts: when this CPU can take an IPI.
         threads: those that are here, by tag, the sleeping ones too.
     """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
         self.current = IDLE
+        self.interrupts = Interrupts()
         self.threads: dict[int, Thread] = {}
         self._run_queue: deque[Thread] = deque()
         self._avg_idle_ns = 2 * self.machine.migration_cost_ns
@@ -148,9 +151,10 @@ class RunQueue(MmSwitcher):
             self.wake(thread, event)
 
     def _is_going_idle(self, thread: Thread, at_ns: int) -> bool:
-        """Whether this CPU has not finished switching from the thread to its idle task."""
+        """Whether this CPU is still switching from the thread to its idle task, and has no interrupt to serve."""
         switches = thread.sleeps_from is not None and thread.sleeps_from[0] > at_ns
-        return switches and self.current is IDLE and not self._run_queue
+        undisturbed = self.interrupts.busy_until_ns <= at_ns and not self._run_queue
+        return switches and undisturbed and self.current is IDLE
 
     def _push(self, event: Event) -> None:
         """An idle CPU takes a thread that waits here, the one that has waited longest."""

@@ -12,7 +12,6 @@ from kactors.engine.event import Event
 from kactors.execution import NOT_WAITING, Directory
 from kactors.fault_context import ThreadKilled
 from kactors.kernel.accounting import Spent, forget
-from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.run_queue import RunQueue
 from kactors.thread import IDLE, Thread
 from protocols.base import Message
@@ -42,15 +41,10 @@ SLEEP, YIELD = "sleep", "yield"
 
 
 class Scheduler(RunQueue):
-    """Runs the threads of one CPU.
-
-    Attributes:
-        interrupts: when this CPU can take an IPI.
-    """
+    """Runs the threads of one CPU."""
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
-        self.interrupts = Interrupts()
         self._idle_since_ns = 0
         self._awake_at_ns = -1
         self._waking = False

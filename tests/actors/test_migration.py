@@ -22,7 +22,7 @@ from protocols.scheduling import (
     TaskMoves,
     TaskRq,
 )
-from protocols.tracepoints import MmapSemWait, RecordDone
+from protocols.tracepoints import IpiServed, MmapSemWait, RecordDone
 from tests.accounting import assert_settled
 from tests.actors.scenes import PAGE, Delivered, Heard, Probe, played, scene, spent, wait_until
 
@@ -242,3 +242,24 @@ def test_who_is_woken_on_his_way_to_sleep_does_not_go():
         assert_settled(machine)
     assert switches == {500: 2, 200_000: 1}
     assert paid_ns < 3 * 200_000, "the switch that was broken off has been paid for"
+
+
+def test_a_vcpu_that_runs_is_stopped_before_it_takes_an_interrupt():
+    """An idle one is not: it is entered anew anyway."""
+    served, stops = {}, (0, 12_000)
+    for stop_ns in stops:
+        heard = Heard(IpiServed)
+        costs = MOVES | {"ipi_stop_ns": stop_ns, "wake_placement": "home"}
+
+        async def flushes(thread):
+            start = await thread.mmap(PAGE)
+            await thread.touch(start)
+            await wait_until(thread, 100_000)
+            await thread.munmap(start, PAGE)
+
+        machine, _ = played(flushes, computing(300_000), cpus=2, costs=costs, observers=[heard])
+        ((at_ns, _, told),) = heard.all
+        served[stop_ns] = at_ns, told.delayed, spent(machine, 1, Spent.IPI_SERVICE)
+        assert_settled(machine)
+    (soon, _, short), (late, delayed, long) = (served[stop_ns] for stop_ns in stops)
+    assert late - soon == delayed == long - short == 12_000

@@ -182,3 +182,30 @@ def test_more_events_than_the_bound_are_an_error_that_names_it(script, monkeypat
     assert script.read().facts.faults == 3
     with pytest.raises(RecordingError, match="line 4: more than 3 events"):
         script.fault(4, ADDRESS).read()
+
+
+def away(script):
+    (thread,) = (thread for thread in script.read().threads if thread.tid == 10)
+    return [(moment.away, moment.slept_ns) for moment in thread.moments]
+
+
+def test_who_is_preempted_waits_for_nobody(script):
+    """Its CPU had other work all the time."""
+    script.fault(10, ADDRESS).other(20, tid=99).other(400, tid=98).fault(500, ADDRESS)
+    assert away(script) == [(False, 0), (False, 0)]
+
+
+def test_who_leaves_an_idle_cpu_behind_sleeps(script):
+    """Somebody of its process runs when it comes back: that may be who woke it."""
+    script.fault(10, ADDRESS).other(20, tid=0).fault(450, ADDRESS + 4096, tid=11, cpu=1).fault(500, ADDRESS)
+    assert away(script) == [(False, 0), (True, 0)]
+
+
+def test_a_cpu_on_which_nothing_happens_for_long_is_idle_too(script):
+    script.fault(10, ADDRESS).other(20).fault(900, ADDRESS + 4096, tid=11, cpu=1).other(950).fault(1000, ADDRESS)
+    assert away(script) == [(False, 0), (True, 0)]
+
+
+def test_if_nobody_else_of_the_process_ran_it_was_a_timer(script):
+    script.fault(5, ADDRESS + 4096, tid=11, cpu=1).fault(10, ADDRESS).other(20, tid=0).fault(500, ADDRESS)
+    assert away(script) == [(False, 0), (True, 480_000)]
