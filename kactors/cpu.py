@@ -139,6 +139,7 @@ class Cpu(Scheduler):
         if stop_ns:
             stop_ns = self.jitter(stop_ns)
             self._occupy(at_ns, stop_ns, Spent.IPI_SERVICE)
+            why = f"{why}, stopping the vCPU" if why else "stopping the vCPU"
         self._serve(event, at_ns + stop_ns, why)
 
     def _serve_idle(self, event: Event, at_ns: int, why: str) -> None:

@@ -1,7 +1,7 @@
 """A run as Chrome trace events: CPUs as tracks, waits as async spans, IPIs as flows. ui.perfetto.dev opens it.
 
-Format: the Trace Event Format (JSON object form). Duration events of one track must nest; a fault that slept while
-others ran on its CPU does not, and becomes an async span.
+Format: the Trace Event Format (JSON object form). Duration events of one track must nest. A call or fault during which
+its CPU has changed threads, or its thread the CPU, is not drawn as running: it becomes an async span.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from kactors.engine.observer import Hearing, Observer
 from kactors.observers.trace_file import TraceFile
 from protocols.base import Tracepoint
+from protocols.scheduling import SchedSwitch
 from protocols.tracepoints import (
     CollapseDone,
     FaultDone,
@@ -73,6 +74,7 @@ class ChromeTrace(Observer):
         self._nesting = {name: Nesting() for name in self._tracks}
         self._spans = 0
         self._sent: dict[str, tuple[int, int]] = {}
+        self._running: dict[str, tuple[int, int]] = {}
         self._in_flight: set[int] = set()
         self._file.write('{"displayTimeUnit": "ns", "traceEvents": [')
         self._first = True
@@ -89,6 +91,7 @@ class ChromeTrace(Observer):
     def tracepoints(self) -> Mapping[type[Tracepoint], Hearing]:
         """Hear what has a place on the picture."""
         return {
+            SchedSwitch: self._switched,
             FaultDone: self._fault,
             SyscallDone: self._syscall,
             CollapseDone: self._collapse,
@@ -110,8 +113,11 @@ class ChromeTrace(Observer):
         self._first = False
 
     def _span(self, who: str, name: str, start_ns: int, end_ns: int, args: Mapping[str, Any]) -> None:
-        """A span on the actor's track, or beside it when it would not nest."""
-        if self._nesting[who].admits(start_ns, end_ns):
+        """A span on the actor's track, or beside it when it would not nest or was not run in one go."""
+        since_ns, thread = self._running.get(who, (0, -1))
+        if thread >= 0:
+            args = {**args, "thread": thread}
+        if since_ns <= start_ns and self._nesting[who].admits(start_ns, end_ns):
             ts, dur = start_ns / 1000, (end_ns - start_ns) / 1000
             self._put("X", name, cat="run", tid=self._tracks[who], ts=ts, dur=dur, args=args)
         else:
@@ -124,6 +130,9 @@ class ChromeTrace(Observer):
         self._put("e", name, ts=end_ns / 1000, **common)
 
     # --- hearing -----------------------------------------------------------------------------------------------------
+
+    def _switched(self, at_ns: int, who: str, told: SchedSwitch) -> None:
+        self._running[who] = (at_ns, told.thread - 1)
 
     def _fault(self, at_ns: int, who: str, done: FaultDone) -> None:
         args = {"address": hex(done.address), "path": done.path}

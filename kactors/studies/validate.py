@@ -25,6 +25,8 @@ POLICY = "per-vma-6.15"
 PMD_PAGES = 512
 """Pages of a PMD range on x86, where recordings come from."""
 
+ENOUGH_SHARE = 0.95
+"""Fewer samples than this share of the recorded ones are worth a word."""
 JUDGED_FROM = 51
 """Recorded samples from which on a distribution is judged."""
 P50_FACTOR_MAX = 1.5
@@ -98,7 +100,10 @@ class Validation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know: the run's own notes, and what it was given of what it is compared with."""
-        given = ["whether new areas join old ones is the recording's: how many faults take mmap_lock is not predicted"]
+        given = []
+        if any(row.simulated.count < ENOUGH_SHARE * row.recorded.count for row in self.judged):
+            given.append("durations are counted until a thread that was recorded to the end has run out of steps")
+        given += ["whether new areas join old ones is the recording's: how many faults take mmap_lock is not predicted"]
         if self.result.scenario.khugepaged.scan_sleep_millisecs:
             given.append("khugepaged's pace is given: the number of collapses is not predicted")
         return (*self.result.notes, *given)

@@ -10,6 +10,8 @@ import pytest
 from kactors import Machine, Scenario
 from kactors.observers.trace_chrome import SPANS_MAX, ChromeTrace, Nesting
 from protocols.scenario import Khugepaged
+from protocols.scheduling import SchedSwitch
+from tests.actors.scenes import Heard
 
 EVENT = {
     "type": "object",
@@ -144,3 +146,20 @@ def test_nothing_is_in_place_before_it_is_closed(tmp_path):
     trace.discard()
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
     assert target.read_text() == "older"
+
+
+def test_what_a_cpu_did_not_run_in_one_go_is_beside_its_track(tmp_path):
+    """Threads sleep in faults and calls, and go on elsewhere: none of that is drawn as running, and each has its thread."""
+    switches = Heard(SchedSwitch)
+    scenario = Scenario(machine="zen4-vm-2", policy="per-vma", threads=4, until_ns=9_000_000)
+    machine = Machine(scenario, observers=[switches, trace := ChromeTrace(tmp_path / "out.json", 2)])
+    machine.run()
+    trace.close()
+    at = {cpu: [at_ns / 1000 for at_ns, who, _ in switches.all if who == f"cpu{cpu}"] for cpu in (0, 1)}
+    events = json.loads((tmp_path / "out.json").read_text())["traceEvents"]
+    runs = [event for event in events if event["ph"] == "X" and event["name"] in {"mmap", "munmap", "fault (classic)"}]
+    assert len({event["args"]["thread"] for event in runs}) == 5
+    for event in runs:
+        assert not any(event["ts"] < ts < event["ts"] + event["dur"] for ts in at[event["tid"]])
+    beside = {event["name"] for event in events if event["ph"] == "b" and "thread" in event["args"]}
+    assert {"mmap", "munmap"} <= beside

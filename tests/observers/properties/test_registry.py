@@ -79,9 +79,9 @@ def test_a_users_own_property_stops_a_run(own_file):
         ("nowhere.py:Mine", "--property nowhere.py:Mine: there is no file nowhere.py"),
         (
             "{file}:NoProperty",
-            "is no complete Property in {file}; classes there: Mine, Nameless, NoProperty",
+            "is no complete Property in {file}: it is not derived from that; classes there: Mine, Nameless, NoProperty",
         ),
-        ("{file}", "a class name after the colon is no complete Property"),
+        ("{file}", "name a class behind a colon, as in {file}:Mine; classes there: Mine, Nameless, NoProperty"),
         ("{file}:Nameless", "the class has no name"),
     ],
 )
