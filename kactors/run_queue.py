@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 from kactors.engine.engine import Engine
 from kactors.engine.event import Event
 from kactors.execution import Directory
-from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.switch_mm import MmSwitcher
 from kactors.thread import IDLE, Thread
 from protocols.base import Message
@@ -39,14 +38,12 @@ class RunQueue(MmSwitcher):
     """A CPU with threads. Where the scenario lets them move, it tells the sched domain of all that run here.
 
     Attributes:
-        interrupts: when this CPU can take an IPI.
         threads: those that are here, by tag, the sleeping ones too.
     """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
         self.current = IDLE
-        self.interrupts = Interrupts()
         self.threads: dict[int, Thread] = {}
         self._run_queue: deque[Thread] = deque()
         self._avg_idle_ns = 2 * self.machine.migration_cost_ns
@@ -78,8 +75,22 @@ class RunQueue(MmSwitcher):
         """A sleeping thread of this CPU goes on."""
 
     @abstractmethod
+    def is_going_idle(self, thread: Thread, at_ns: int) -> bool:
+        """Whether this CPU is still switching from the thread to its idle task, and does nothing else by then."""
+
+    @abstractmethod
     def stay_awake(self, thread: Thread, event: Event) -> None:
         """A thread that is about to sleep goes on instead."""
+
+    def node(self, tag: int) -> str:
+        """Return the name of the CPU that a thread is on, else the thread's, wherever it has moved."""
+        cpu = getattr(self.directory.threads.get(tag), "cpu", self)
+        return cpu.name if cpu.current.tag == tag else f"thread {tag - 1} (asleep, {cpu.name})"
+
+    def tick_after(self, at_ns: int) -> int:
+        """Return the first timer tick at or after an instant: only there the end of a slice is noticed."""
+        tick_ns = self.machine.tick_ns
+        return -(-at_ns // tick_ns) * tick_ns if tick_ns else at_ns
 
     # --- what the sched domain has to know ---------------------------------------------------------------------------
 
@@ -116,7 +127,11 @@ class RunQueue(MmSwitcher):
         self._tell(NOHZ_KICK, at_ns)
 
     def newidle_balance(self) -> None:
-        """Look for work elsewhere, unless this CPU's idle times are too short for a thread's move to pay."""
+        """Look for work elsewhere, unless this CPU's idle times are too short for a thread's move to pay.
+
+        A CPU whose last thread has fallen asleep still counts it at this moment, and takes nothing: no CPU of the
+        recordings did.
+        """
         if self.directory.sched_domain is not None and self._avg_idle_ns >= self.machine.migration_cost_ns:
             self.say(self.directory.sched_domain, NEWLY_IDLE)
 
@@ -143,18 +158,12 @@ class RunQueue(MmSwitcher):
             self._adopt(thread)
         if not thread.asleep:
             thread.early_wake = event
-        elif self._is_going_idle(thread, event[0]):
+        elif self.is_going_idle(thread, event[0]):
             self.stay_awake(thread, event)
         else:
             if not cast(TtwuQueue, event[4]).counted:
                 self.tell_wakes(thread, event[0])
             self.wake(thread, event)
-
-    def _is_going_idle(self, thread: Thread, at_ns: int) -> bool:
-        """Whether this CPU is still switching from the thread to its idle task, and has no interrupt to serve."""
-        switches = thread.sleeps_from is not None and thread.sleeps_from[0] > at_ns
-        undisturbed = self.interrupts.busy_until_ns <= at_ns and not self._run_queue
-        return switches and undisturbed and self.current is IDLE
 
     def _push(self, event: Event) -> None:
         """An idle CPU takes a thread that waits here, the one that has waited longest."""

@@ -12,6 +12,7 @@ from kactors.engine.event import Event
 from kactors.execution import NOT_WAITING, Directory
 from kactors.fault_context import ThreadKilled
 from kactors.kernel.accounting import Spent, forget
+from kactors.kernel.cpu_parts.interrupts import Interrupts
 from kactors.run_queue import RunQueue
 from kactors.thread import IDLE, Thread
 from protocols.base import Message
@@ -41,11 +42,17 @@ SLEEP, YIELD = "sleep", "yield"
 
 
 class Scheduler(RunQueue):
-    """Runs the threads of one CPU."""
+    """Runs the threads of one CPU.
+
+    Attributes:
+        interrupts: when this CPU can take an IPI.
+    """
 
     def __init__(self, engine: Engine, name: str, cpu_id: int, directory: Directory) -> None:
         super().__init__(engine, name, cpu_id, directory)
+        self.interrupts = Interrupts()
         self._idle_since_ns = 0
+        self._only_switches = False
         self._awake_at_ns = -1
         self._waking = False
         self._tick_armed = False
@@ -154,6 +161,8 @@ class Scheduler(RunQueue):
             self._begin_wait(Spent.SWITCH)
 
     def _pay_switch(self, before: Thread | None) -> None:
+        # Not so where callbacks have been run first: what those say stays said.
+        self._only_switches = before is not None and before.slept_at_ns == self.clock_ns
         self.cold = True
         switch_ns = self.jitter(self.machine.switch_ns)
         self.clock_ns += switch_ns
@@ -176,6 +185,13 @@ class Scheduler(RunQueue):
         value, thread.resume_with = thread.resume_with, None
         thread.slept_at_ns = -1
         self._step(value)
+
+    def is_going_idle(self, thread: Thread, at_ns: int) -> bool:
+        """Whether this CPU is still switching from the thread to its idle task, and does nothing else by then."""
+        switches = thread.sleeps_from is not None and thread.sleeps_from[0] > at_ns
+        # An interrupt and a theft make the way longer; a wake-up for something else is under way where it wakes up.
+        undisturbed = self._idle_since_ns == self.clock_ns and not (self._waking or self._run_queue)
+        return switches and undisturbed and self._only_switches and self.current is IDLE
 
     def stay_awake(self, thread: Thread, event: Event) -> None:
         """ttwu_runnable: the thread is still there; what the switch to the idle task had yet to do and say is void."""
@@ -264,21 +280,16 @@ class Scheduler(RunQueue):
 
     # --- preemption --------------------------------------------------------------------------------------------------
 
-    def _tick_after(self, at_ns: int) -> int:
-        """Return the first timer tick at or after an instant: only there the end of a slice is noticed."""
-        tick_ns = self.machine.tick_ns
-        return -(-at_ns // tick_ns) * tick_ns if tick_ns else at_ns
-
     def _arm_tick(self) -> None:
         if self._run_queue and not self._tick_armed:
             self._tick_armed = True
             # Where threads move, each tick may find an idle CPU for one that waits here.
             moves = self.machine.tick_ns and self.directory.sched_domain is not None
             from_ns = self.engine.now_ns + 1 if moves else max(self._slice_ends_ns, self.engine.now_ns)
-            self.engine.post(self._tick_after(from_ns), self, self, TICK)
+            self.engine.post(self.tick_after(from_ns), self, self, TICK)
 
     def _tick(self, event: Event) -> None:
-        """The slice is over: a spinner gives up, a long computation is cut, anything else yields when it is done."""
+        """If the slice is over, a spinner gives up, a long computation is cut, anything else yields when it is done."""
         self._tick_armed = False
         if self.current is IDLE or not self._run_queue:
             return
@@ -324,6 +335,7 @@ class Scheduler(RunQueue):
             await self.sync()
         while ns > LONG_COMPUTE_NS:
             ns = await self.compute_preemptibly(ns)
+        self.mode = Spent.USER
         self.spend(ns)
 
     @types.coroutine
@@ -359,10 +371,6 @@ class Scheduler(RunQueue):
         yield YIELD
 
     # --- reports ------------------------------------------------------------------------------------------------------
-
-    def node(self, tag: int) -> str:
-        """Return the CPU's name when the thread is on it, else the thread's."""
-        return self.name if self.current.tag == tag else f"thread {tag - 1} (asleep, {self.name})"
 
     def finish(self, at_ns: int) -> None:
         """Account for the time up to the end of the run, be it in the middle of a wait or of a computation."""

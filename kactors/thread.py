@@ -23,7 +23,7 @@ class Thread(Task):
         here: what its code knows that CPU by, if the thread may move to another one.
         asleep: waits off the CPU.
         slept_at_ns: since when; -1 while it is awake.
-        sleeps_from: tells the sched domain that it sleeps, once the CPU has switched; None: threads do not move.
+        sleeps_from: what tells the sched domain that it sleeps, once the CPU has switched; it may have been told since.
         early_wake: a wake-up that overtook the order to sleep.
         stops_at: the timer that ends its long computation, while that can be cut.
         resume_with: what its coroutine is sent when it runs next.

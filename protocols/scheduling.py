@@ -53,7 +53,7 @@ class TaskRq(Message, sender=("sched_domain",), receiver=CLIENTS):
 class PlaceTask(Message, sender=("cpu",), receiver=("sched_domain",)):
     """A sleeper of this CPU, named by the tag, is woken: put it where it should run.
 
-    ``waker`` is the CPU that woke it, -1 where that is none of the machine's.
+    ``waker`` is the CPU that woke it; -1 where an actor did that has no CPU (a barrier, a page lock, a VMA's readers).
     """
 
     waker: int
@@ -118,7 +118,7 @@ class Resume(Message, sender=CLIENTS, receiver=CLIENTS):
 
 
 class Tick(Message, sender=("cpu",), receiver=("cpu",)):
-    """To oneself: the running thread's time slice is over and another thread is runnable."""
+    """To oneself: another thread is runnable, and the running one's slice is over, or an idle CPU might take it."""
 
 
 class Dispatch(Message, sender=("cpu",), receiver=("cpu",)):

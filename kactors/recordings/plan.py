@@ -114,7 +114,7 @@ class _Planner:
         for segment in touched:
             for other, count in _needs(segment, step):
                 after[other] = max(after.get(other, 0), count)
-        if (moment.away and not moment.slept_ns) or not number:
+        if moment.away or not number:
             last = self._last_before(moment.begins_ns, place)
             after[last[0]] = max(after.get(last[0], 0), last[1])
         after.pop(place, None)

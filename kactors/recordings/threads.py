@@ -113,9 +113,9 @@ class ProcessHistory:
                 there.gone(event.at_ns)
             if thread is not None:
                 came_from = thread.cpu
+                self._moved(thread, event)
                 if came_from is not None:
                     thread.is_back(event.at_ns, self._idle_ns.get(came_from, -1), alone=self._alone(event))
-                self._moved(thread, event)
                 if came_from == event.cpu:
                     thread.clock.back(self._last_ns[event.cpu])
         if thread is not None:
@@ -194,7 +194,7 @@ class _Thread:
     def is_back(self, at_ns: int, was_idle_ns: int, *, alone: bool) -> None:
         """It runs again; the CPU that it had left was idle at ``was_idle_ns``, but not since."""
         if self._gone_ns is not None and was_idle_ns >= self._gone_ns:
-            self._away = True
+            self._away |= not alone
             self._slept_ns += at_ns - self._gone_ns if alone else 0
         self._gone_ns = None
 

@@ -128,9 +128,9 @@ class Replay(Workload):
         return len(self._threads)
 
     def home(self, number: int, machine: Machine) -> int:
-        """Return where a thread lives, on a machine with as many CPUs as the recorded one.
+        """Return where a thread begins, on a machine with as many CPUs as the recorded one.
 
-        The recorded kernel moved threads until its CPUs were equally busy. Here they stay, so those that compute most
+        The recorded threads had long been spread over the CPUs when the recording began. So those that compute most
         are given out first, each to the CPU that has least to do.
         """
         if machine.cpus != len(self.recording.cpus) or number > len(self._threads):

@@ -9,6 +9,8 @@ from kactors.kernel.accounting import Spent
 from kactors.machines import load_machine
 from kactors.sched_domain import SchedDomain
 from kactors.workloads.will_it_scale import PageFault1
+from protocols.host import StealCpu
+from protocols.rcu import VmaCallbacks
 from protocols.scheduling import (
     TASK_RUNS,
     TASK_SLEEPS,
@@ -21,6 +23,7 @@ from protocols.scheduling import (
     TaskEnds,
     TaskMoves,
     TaskRq,
+    TtwuQueue,
 )
 from protocols.tracepoints import IpiServed, MmapSemWait, RecordDone
 from tests.accounting import assert_settled
@@ -229,19 +232,44 @@ def test_a_thread_on_another_cpu_knows_its_process_and_pays_for_its_tlb():
     assert_settled(machine)
 
 
+def going_to_sleep(**options):
+    """A writer finds mmap_sem owned, joins the queue and is woken while its CPU still switches to the idle task."""
+    switches, woken, waits = Heard(SchedSwitch), Delivered(TtwuQueue), Heard(MmapSemWait)
+    costs = MOVES | {"map_ns": 50_000, "rwsem_spins": 0, "switch_ns": 200_000, "tick_ns": 100 * MS}
+    bodies = (maps_for_long, waits_behind_it(230_000))
+    machine = scene(*bodies, cpus=2, costs=costs, observers=[switches, woken, waits], **options)
+    return machine, switches, woken, waits
+
+
 def test_who_is_woken_on_his_way_to_sleep_does_not_go():
-    """ttwu_runnable: the switch to the idle task is not finished; nothing of it is paid for, and the CPU stays."""
-    switches = {}
-    for switch_ns in (500, 200_000):
-        heard = Heard(SchedSwitch)
-        costs = MOVES | {"map_ns": 50_000, "rwsem_spins": 0, "switch_ns": switch_ns, "tick_ns": 100 * MS}
-        bodies = (maps_for_long, waits_behind_it(20_000))
-        machine, _ = played(*bodies, cpus=2, costs=costs, observers=[heard])
-        switches[switch_ns] = sum(who == "cpu1" for _, who, _ in heard.all)
-        paid_ns = spent(machine, 1, Spent.SWITCH)
-        assert_settled(machine)
-    assert switches == {500: 2, 200_000: 1}
-    assert paid_ns < 3 * 200_000, "the switch that was broken off has been paid for"
+    """ttwu_runnable: the switch to the idle task is not finished; nothing more of it is paid for, and the CPU stays."""
+    machine, switches, woken, waits = going_to_sleep()
+    machine.run()
+    assert_settled(machine)
+    (wait,) = (wait for _, who, wait in waits.all if who == "cpu1")
+    ((at_ns, to, queued),) = woken.all
+    assert wait.slept
+    assert (to, queued.counted) == ("cpu1", False)
+    assert [ns for ns, who, _ in switches.all if who == "cpu1" and ns < at_ns] == [
+        ns for ns, who, _ in switches.all if who == "cpu1"
+    ][:1]
+    broken_off_ns = spent(machine, 1, Spent.SWITCH) - 2 * 200_000  # its first switch, and the one after its end
+    assert 0 < broken_off_ns < 50_000
+    later = [told.thread for ns, who, told in switches.all if who == "cpu1" and ns >= at_ns]
+    assert later == [3], "it goes on where it was"
+
+
+@pytest.mark.parametrize("disturbance", ["a theft", "callbacks"])
+def test_unless_its_cpu_has_something_else_to_do_on_the_way(disturbance):
+    machine, switches, woken, _ = going_to_sleep()
+    cpu, engine = machine.system.cpus[1], machine.system.engine
+    message = StealCpu(duration=1_000) if disturbance == "a theft" else VmaCallbacks(vma_ids=(), scan=0, kworker=False)
+    sender = machine.system.outside() if disturbance == "a theft" else machine.system.mm
+    engine.post(640_000, cpu, sender, message)
+    machine.run()
+    assert_settled(machine)
+    assert len(woken.all) == 1
+    assert sum(who == "cpu1" for _, who, _ in switches.all) == 2, "it has slept"
 
 
 def test_a_vcpu_that_runs_is_stopped_before_it_takes_an_interrupt():

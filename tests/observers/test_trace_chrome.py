@@ -149,7 +149,7 @@ def test_nothing_is_in_place_before_it_is_closed(tmp_path):
 
 
 def test_what_a_cpu_did_not_run_in_one_go_is_beside_its_track(tmp_path):
-    """Threads sleep in faults and calls, and go on elsewhere: none of that is drawn as running, and each has its thread."""
+    """Threads sleep in faults and calls, and go on elsewhere: none of that is drawn as running; each has its thread."""
     switches = Heard(SchedSwitch)
     scenario = Scenario(machine="zen4-vm-2", policy="per-vma", threads=4, until_ns=9_000_000)
     machine = Machine(scenario, observers=[switches, trace := ChromeTrace(tmp_path / "out.json", 2)])
