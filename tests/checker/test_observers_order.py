@@ -75,9 +75,9 @@ def by_areas_and_locks() -> Iterator[Told]:
         yield who, tp.TlbFlush(first=0, last=last, done=False)
         yield who, tp.TlbFlush(first=0, last=last, done=True)
     for who, lock, place in (("mm", "mmap_sem", 0), ("mm", "pmd_lock", 0), ("ptl5", "pte_lock", 5)):
-        for owner in ("cpu0", "cpu1"):
+        for owner, tag in (("cpu0", 1), ("cpu1", 2)):
             for write in (False, True) if lock == "mmap_sem" else (True,):
-                about: dict[str, Any] = {"lock": lock, "place": place, "write": write, "owner": owner, "tag": 7}
+                about: dict[str, Any] = {"lock": lock, "place": place, "write": write, "owner": owner, "tag": tag}
                 yield who, tp.LockAcquired(**about)
                 yield who, tp.LockReleased(**about)
                 yield who, tp.LockNeeded(**about, act="does something")

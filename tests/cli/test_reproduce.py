@@ -12,7 +12,7 @@ def test_it_says_what_it_measures(kactors):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("reproduce",), "Missing argument 'spf-v9'"),
+        (("reproduce",), "Missing argument 'SERIES'. Choose from: spf-v9"),
         (("reproduce", "spf-v12"), "'spf-v12' is not 'spf-v9'"),
         (("reproduce", "spf-v9", "--precision", "200%"), "write a share above 0"),
         (("reproduce", "spf-v9", "--connect", "unix:/nowhere"), "a service has no method for this"),

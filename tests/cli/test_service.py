@@ -96,7 +96,7 @@ def test_what_does_not_go_there_is_told(refused, at, words, parts):
         (["client", "sim.stp"], ["no method sim.stp", "did you mean sim.step?"]),
         (["client", "zzz"], ["no method zzz", "--help"]),
         (["client", "sim.step", "sesion=a"], ["sim.step has no param sesion", "did you mean session?"]),
-        (["client", "sim.step", "session=a", "events=x"], ["events", "integer"]),
+        (["client", "sim.step", "session=a", "events=x"], ["events", "whole number"]),
         (["client", "sim.step", "session"], ["session", "KEY=VALUE"]),
         (["client", "sim.step", "a=1", "a.b=2"], ["a.b=2"]),
         (["client", "sim.step", "{"], ["no JSON"]),

@@ -115,7 +115,7 @@ class Thing:
         (1 << 64, "0x10000000000000000"),
         ("x" * (TEXT_MAX + 5), "x" * TEXT_MAX + "... (5 more)"),
         (list(range(ITEMS_MAX + 3)), [*range(ITEMS_MAX), "... 3 more"]),
-        (MmapSemReleased(woken=1, ipis=0), "MmapSemReleased(woken=1, ipis=0)"),
+        (MmapSemReleased(woken=1, ipis=0), "MmapSemReleased(woken=1, ipis=0, to_wake=())"),
         (Thing(Thing(1)), {"inside": {"inside": 1}}),
         ([[[[[[[[]]]]]]]], [[[[[["..."]]]]]]),
     ],

@@ -86,7 +86,7 @@ def test_the_text_answers_first_and_ends_with_a_picture(answer):
     assert text.index("all but one of them too many") < text.index("Transient pages")
     words = " ".join(text.split())
     assert (
-        "The worst case is made on purpose: clearing a page takes 5.00 ms (300 ns on x86-vm-16 and 3.30 us on p8-80)"
+        "The worst case is made on purpose: clearing a page takes 5.00 ms (300 ns on x86-vm-16 and 1.00 us on p8-80)"
         in words
     )
     assert "as reclaim, preemption or a stolen vCPU may in the same place. Then they all meet" in words

@@ -81,7 +81,7 @@ SCENARIOS = st.builds(
         transient_pages_max=st.none() | st.integers(0),
         ipi_wait_max_ns=st.none() | st.integers(0),
     ),
-    khugepaged=st.builds(Khugepaged, scan_sleep_millisecs=st.integers(0), fault_huge=st.booleans()),
+    khugepaged=st.builds(Khugepaged, scan_sleep_millisecs=st.integers(0, 2**32 - 1), fault_huge=st.booleans()),
 )
 
 EDGES = st.builds(WaitEdge, waiter=TEXTS, resource=TEXTS, holder=TEXTS, since=NATURALS, why=TEXTS)
