@@ -121,8 +121,6 @@ class SchedDomain(Server):
     def _select_task_rq(self, previous: int, waker: int) -> int:
         """The previous CPU if it is idle; else an idle one that shares the cache of it or of the waker's; else that."""
         running = self._nr_running
-        if not running[previous]:
-            return previous
         # wake_affine_weight: the CPU of the waker, whose caches hold what the two share, if it has less to do
         target = waker if waker >= 0 and running[waker] < running[previous] else previous
         return next((cpu for cpu in self._sharing_cache(target) if not running[cpu]), target)

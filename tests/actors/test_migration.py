@@ -137,6 +137,7 @@ def test_who_was_handed_on_is_woken_where_he_went():
     domain = Domain(cpu0=[1, 2])
     domain.say(NohzKick(), 0)
     domain.say(TaskMoves(cpu=1), 0, 2)
+    assert domain.wake(2, waker=0) == TaskRq(cpu=1, idle=False, counted=False), "it has not slept there yet"
     domain.asleep(2, 1)
     assert domain.wake(2, waker=0).cpu == 1
 
@@ -220,15 +221,21 @@ def test_a_thread_on_another_cpu_knows_its_process_and_pays_for_its_tlb():
     """mm_users, on which speculation depends, goes with it; the CPU joins the mm."""
     seen = []
 
+    async def no_more(thread):
+        await thread.compute(9 * MS)
+
     async def looks(thread):
         await thread.compute(3 * MS)
         await thread.cpu.sync()
         seen.append((thread.cpu.cpu_id, thread.cpu.mm_users))
         assert await thread.touch(await thread.mmap(PAGE))
 
-    bodies = (computing(9 * MS), computing(1), looks)
-    machine, _ = played(*bodies, cpus=2, policy="spf-v9", costs=MOVES)
-    assert seen == [(1, 4)]
+    machine = scene(no_more, no_more, cpus=3, policy="spf-v9", costs=MOVES)
+    for _ in range(2):
+        machine.system.run_thread(machine.system.cpus[0], looks)
+    machine.run()
+    # On CPU 2 no thread has begun: what it knows of the process has come with one that moved.
+    assert [mm_users > 1 for cpu, mm_users in seen if cpu == 2] == [True]
     assert_settled(machine)
 
 
@@ -259,17 +266,18 @@ def test_who_is_woken_on_his_way_to_sleep_does_not_go():
     assert later == [3], "it goes on where it was"
 
 
-@pytest.mark.parametrize("disturbance", ["a theft", "callbacks"])
+@pytest.mark.parametrize("disturbance", ["a theft", "callbacks", "callbacks before"])
 def test_unless_its_cpu_has_something_else_to_do_on_the_way(disturbance):
     machine, switches, woken, _ = going_to_sleep()
     cpu, engine = machine.system.cpus[1], machine.system.engine
     message = StealCpu(duration=1_000) if disturbance == "a theft" else VmaCallbacks(vma_ids=(), scan=0, kworker=False)
     sender = machine.system.outside() if disturbance == "a theft" else machine.system.mm
-    engine.post(640_000, cpu, sender, message)
+    engine.post(600_000 if disturbance == "callbacks before" else 640_000, cpu, sender, message)
     machine.run()
     assert_settled(machine)
     assert len(woken.all) == 1
-    assert sum(who == "cpu1" for _, who, _ in switches.all) == 2, "it has slept"
+    _, again_ns = (ns for ns, who, _ in switches.all if who == "cpu1")
+    assert again_ns > 634_000 + 2 * 200_000, "it has slept: its CPU has switched to the idle task and back"
 
 
 def test_a_vcpu_that_runs_is_stopped_before_it_takes_an_interrupt():
