@@ -270,7 +270,9 @@ def test_who_is_woken_on_his_way_to_sleep_does_not_go():
 def test_unless_its_cpu_has_something_else_to_do_on_the_way(disturbance):
     machine, switches, woken, _ = going_to_sleep()
     cpu, engine = machine.system.cpus[1], machine.system.engine
-    message = StealCpu(duration=1_000) if disturbance == "a theft" else VmaCallbacks(vma_ids=(), scan=0, kworker=False)
+    message = (
+        StealCpu(duration=1_000) if disturbance == "a theft" else VmaCallbacks(vma_ids=(), scan=5_000, kworker=True)
+    )
     sender = machine.system.outside() if disturbance == "a theft" else machine.system.mm
     engine.post(600_000 if disturbance == "callbacks before" else 640_000, cpu, sender, message)
     machine.run()
