@@ -95,6 +95,11 @@ async def wait_until(thread, at_ns):
     await thread.cpu.sync()
 
 
+def ends(heard):
+    """When each thread was done, by its number, from the RecordDone that were heard."""
+    return {done.thread: at_ns for at_ns, _, done in heard.all}
+
+
 def spent(machine, cpu, kind):
     return machine.system.cpus[cpu].spent[kind]
 

@@ -27,7 +27,7 @@ from protocols.scheduling import (
 )
 from protocols.tracepoints import IpiServed, MmapSemWait, RecordDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import PAGE, Delivered, Heard, Probe, played, scene, spent, wait_until
+from tests.actors.scenes import PAGE, Delivered, Heard, Probe, ends, played, scene, spent, wait_until
 
 MS = 1_000_000
 MOVES = {"wake_placement": "idle", "tick_ns": MS, "slice_ns": 10 * MS, "switch_ns": 1_000, "idle_exit_ns": 2_000}
@@ -41,10 +41,6 @@ def computing(ns, begins_ns=0):
         thread.record_done()
 
     return work
-
-
-def ends(heard):
-    return {done.thread: at_ns for at_ns, _, done in heard.all}
 
 
 # --- the domain alone -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from kactors.kernel.accounting import Spent
 from protocols.scheduling import Dispatch, Tick
 from protocols.tracepoints import IpiServed, MmapSemWait, RecordDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import PAGE, Delivered, Heard, played, spent
+from tests.actors.scenes import PAGE, Delivered, Heard, ends, played, spent
 
 MS = 1_000_000
 SLICE = {"slice_ns": MS, "switch_ns": 1_000}
@@ -20,10 +20,6 @@ def computing(ns, steps=1):
         thread.record_done()
 
     return work
-
-
-def ends(heard):
-    return {done.thread: at_ns for at_ns, _, done in heard.all}
 
 
 @pytest.mark.parametrize(("ns", "steps"), [(10 * MS, 1), (500, 20_000)])

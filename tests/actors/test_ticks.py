@@ -6,7 +6,7 @@ from kactors.kernel.accounting import Spent
 from protocols.scheduling import Tick
 from protocols.tracepoints import RecordDone
 from tests.accounting import assert_settled
-from tests.actors.scenes import Delivered, Heard, played, spent
+from tests.actors.scenes import Delivered, Heard, ends, played, spent
 
 MS = 1_000_000
 
@@ -22,10 +22,6 @@ def computing(ns):
 
 async def nothing(thread):
     await thread.compute(1)
-
-
-def ends(heard):
-    return {done.thread: at_ns for at_ns, _, done in heard.all}
 
 
 @pytest.mark.parametrize(("slice_ns", "switches_ns"), [(100_000, [MS, 2 * MS, 3 * MS]), (1_500_000, [2 * MS, 4 * MS])])
